@@ -1,0 +1,325 @@
+"""Problem: an equation on a domain, with data; checked when it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array
+
+from pdes._boundary import Condition, FieldCondition, Pin, ZeroMean, resolve
+from pdes._coefficient import ByRegion
+from pdes._data import Datum, as_datum, check_finite
+from pdes._nullspace import undetermined_fields
+from pdes._pde import PDE, Form
+from pdes._strong import Fields, strong_residual
+from pdes.domain._base import Domain
+
+
+class Problem(eqx.Module):
+    """A PDE on a domain with initial and boundary data: what every method takes.
+
+    Arguments:
+        pde: the equations. domain: where they hold.
+        time: (start, end), or None for a steady problem.
+        initial: for each field with storage or inertia, u₀(x), a number or an array.
+        initial_rate: for each field with inertia, ∂ₜu at the start.
+        boundary: from the name of a part of the boundary, or "all", to a condition or a list.
+            A specific name overrides "all" as a whole; at a shared corner the later entry wins.
+        gauge: from a field to `ZeroMean()` or `Pin(x, field=value)`, for null spaces.
+        exact: for known solutions, from a field to u(x, t).
+        name: for reports.
+
+    A method works with `forms()`, `conditions`, `initial_value` and `domain`; it never looks
+    at the user's spelling.
+
+    Raises:
+        ValueError: a term of the wrong shape, an unknown boundary name, a missing initial or
+            boundary condition, data that are not finite, a null space without a gauge.
+    """
+
+    pde: PDE
+    domain: Domain = eqx.field(static=True)
+    time: tuple[float, float] | None = eqx.field(static=True)
+    initial: dict[str, Datum]
+    initial_rate: dict[str, Datum]
+    # Names beside values, since a dictionary comes back from jit with its keys sorted.
+    _parts: tuple[str, ...] = eqx.field(static=True)
+    _by_part: tuple[dict[str, FieldCondition], ...]
+    pins: tuple[tuple[str, Any, Datum], ...]
+    zero_mean: dict[str, float] = eqx.field(static=True)
+    exact: dict[str, Datum]
+    name: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        pde: PDE,
+        domain: Domain,
+        time: tuple[float, float] | None = None,
+        initial: Mapping[str, Any] | None = None,
+        initial_rate: Mapping[str, Any] | None = None,
+        boundary: Mapping[str, Any] | None = None,
+        gauge: Mapping[str, Any] | None = None,
+        exact: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ):
+        if not isinstance(pde, PDE):
+            hint = " (call the class: Burgers())" if isinstance(pde, type) else ""
+            raise TypeError(f"Problem needs a pm.PDE, got {pde!r}{hint}")
+        if not isinstance(domain, Domain):
+            raise TypeError(f"Problem needs a domain such as pm.Interval(0, 1), got {domain!r}")
+        self.pde = _bind_regions(pde, domain)
+        self.domain = domain
+        self.time = _check_time(time)
+        self.name = name or type(pde).__name__
+        forms = self.pde.forms(domain.dim)
+        for form in forms.values():
+            form.check_shapes()
+        self.initial, self.initial_rate = _initial_data(
+            forms, domain, self.time, initial or {}, initial_rate or {}
+        )
+        conditions, pins = _boundary_data(forms, domain, boundary or {})
+        self._parts, self._by_part = tuple(conditions), tuple(conditions.values())
+        self.zero_mean, gauge_pins = _gauges(forms, gauge or {})
+        self.pins = tuple(_pin(pin, forms, domain) for pin in (*pins, *gauge_pins))
+        self.exact = _exact(forms, domain, exact or {})
+        self._check_data()
+        fixed = set(self.zero_mean) | {pin[0] for pin in self.pins}
+        free = undetermined_fields(forms, conditions, fixed, self.time is None)
+        if free:
+            raise ValueError(
+                f"the field {free[0]!r} is fixed only up to a constant: no condition prescribes "
+                f"its value. Give gauge={{{free[0]!r}: pm.ZeroMean()}} or pin one point, "
+                f"gauge={{{free[0]!r}: pm.Pin(x, {free[0]}=0.0)}}"
+            )
+
+    def forms(self) -> dict[str, Form]:
+        """Each field's equation, ready to evaluate at a point."""
+        return self.pde.forms(self.domain.dim)
+
+    @property
+    def conditions(self) -> dict[str, dict[str, FieldCondition]]:
+        """Each part's condition on each field; at a shared corner the later part wins."""
+        return dict(zip(self._parts, self._by_part, strict=True))
+
+    @property
+    def dim(self) -> int:
+        return self.domain.dim
+
+    @property
+    def steady(self) -> bool:
+        return self.time is None
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each field's value."""
+        return {name: kind.shape(self.dim) for name, kind in self.pde.fields.items()}
+
+    @property
+    def evolving(self) -> tuple[str, ...]:
+        """Fields that take initial data: balances with storage or inertia, in time."""
+        if self.steady:
+            return ()
+        return tuple(n for n, f in self.forms().items() if f.has_storage or f.has_inertia)
+
+    def initial_value(self, field: str, x: Array) -> Array:
+        """u₀ at one point."""
+        return self.initial[field](x)
+
+    def residual(self, fields: Fields, x: Array, t: Any = 0.0) -> dict[str, Array]:
+        """Strong residual of each equation at one point, for fields(x, t) -> dict of values."""
+        t = jnp.asarray(t, x.dtype)
+        return strong_residual(self.forms(), fields, x, t, steady=self.steady)
+
+    def exact_value(self, field: str, x: Array, t: Any = 0.0) -> Array:
+        """The known solution at one point.
+
+        Raises:
+            ValueError: none is known for this field.
+        """
+        if field not in self.exact:
+            raise ValueError(f"no exact solution of {field!r} is known for {self.name!r}")
+        return self.exact[field](x, jnp.asarray(t, x.dtype))
+
+    def replace(self, **changes: Any) -> Problem:
+        """A copy with another pde or already checked data, for inverse problems and families."""
+        names, values = list(changes), list(changes.values())
+        for name in names:
+            if name not in self.__dataclass_fields__:
+                raise ValueError(f"a problem has no attribute {name!r}")
+        return eqx.tree_at(
+            lambda problem: [getattr(problem, name) for name in names],
+            self,
+            values,
+            is_leaf=lambda leaf: leaf is None,
+        )
+
+    def _check_data(self) -> None:
+        """Samples all data and refuses values that are not finite; skipped while tracing."""
+        leaves = jax.tree.leaves(eqx.filter(self, eqx.is_array))
+        if any(isinstance(leaf, Tracer) for leaf in leaves):
+            return
+        with jax.ensure_compile_time_eval():
+            interior = self.domain.sample_interior(64, seed=0)
+            start = np.full(64, 0.0 if self.time is None else self.time[0])
+            for label, data in (("initial", self.initial), ("initial_rate", self.initial_rate)):
+                for name, datum in data.items():
+                    check_finite(datum, interior, start, f"{label}[{name!r}]")
+            for part, by_field in self.conditions.items():
+                sample = self.domain.sample_boundary(16, seed=0, part=part)
+                times = np.linspace(*(self.time or (0.0, 0.0)), len(sample.points))
+                for name, condition in by_field.items():
+                    if isinstance(condition.value, Datum) and condition.any_essential:
+                        what = f"{condition.kinds[0]} on {part!r}, field {name!r}"
+                        check_finite(condition.value, sample.points, times, what)
+
+
+def _check_time(time: Any) -> tuple[float, float] | None:
+    if time is None:
+        return None
+    try:
+        start, end = (float(value) for value in time)
+    except (TypeError, ValueError):
+        raise ValueError(f"time is (start, end) or None, got {time!r}") from None
+    if not (np.isfinite([start, end]).all() and end > start):
+        raise ValueError(f"time needs a finite start before the end, got {time!r}")
+    return start, end
+
+
+def _bind_regions(pde: PDE, domain: Domain) -> PDE:
+    def is_table(node: Any) -> bool:
+        return isinstance(node, ByRegion)
+
+    def bind(node: Any) -> Any:
+        if not is_table(node):
+            return node
+        if not domain.regions:
+            raise ValueError(
+                f"ByRegion({list(node.names)}) needs a domain with named materials; "
+                "this one has none"
+            )
+        return node.bind(domain.regions)
+
+    return jax.tree.map(bind, pde, is_leaf=is_table)
+
+
+def _initial_data(forms, domain, time, initial, initial_rate):
+    evolving = [n for n, f in forms.items() if time and (f.has_storage or f.has_inertia)]
+    inertial = [n for n, f in forms.items() if time and f.has_inertia]
+    for label, given, wanted in (
+        ("initial", initial, evolving),
+        ("initial_rate", initial_rate, inertial),
+    ):
+        for name in given:
+            if name not in forms:
+                raise ValueError(f"{label}: no field {name!r}; the fields are {sorted(forms)}")
+            if name not in wanted:
+                reason = (
+                    "the problem is steady (time=None)"
+                    if time is None
+                    else ("its equation has no such time derivative")
+                )
+                raise ValueError(f"{label}: field {name!r} takes no such data: {reason}")
+        for name in wanted:
+            if name not in given:
+                raise ValueError(
+                    f"{label} is missing for field {name!r}: give {label}={{{name!r}: lambda x: …}}"
+                )
+
+    def data(given, wanted, label):
+        return {
+            name: as_datum(
+                given[name], forms[name].shape, domain.dim, f"{label}[{name!r}]", time=False
+            )
+            for name in wanted
+        }
+
+    return data(initial, evolving, "initial"), data(initial_rate, inertial, "initial_rate")
+
+
+def _boundary_data(forms, domain: Domain, boundary):
+    pins: list[Pin] = []
+    lists: dict[str, Sequence[Condition]] = {}
+    known = domain.boundary_names
+    for part, given in boundary.items():
+        conditions = [given] if isinstance(given, Condition) else list(given)
+        for condition in conditions:
+            if not isinstance(condition, Condition):
+                raise TypeError(
+                    f"boundary[{part!r}]: expected conditions such as pm.Dirichlet(u=0.0), "
+                    f"got {condition!r}"
+                )
+        if part != "all" and part not in known:
+            raise ValueError(
+                f"no boundary {part!r}; this domain has {list(known)}. "
+                "Name a part with domain.name(label, predicate)."
+            )
+        pins += [c for c in conditions if isinstance(c, Pin)]
+        lists[part] = [c for c in conditions if not isinstance(c, Pin)]
+    # The order of the user's entries is kept: at a shared corner the later entry wins.
+    order = [part for part in lists if part != "all"]
+    rest = [part for part in known if part not in order]
+    if "all" in lists:
+        keys = list(lists)
+        before = keys[: keys.index("all")]
+        order = [p for p in before if p in order] + rest + [p for p in order if p not in before]
+        # "all" is the default, so a specific entry wins at a corner wherever it stands.
+        order = rest + [p for p in order if p not in rest]
+    else:
+        order = order + rest
+    resolved = {}
+    for part in order:
+        conditions = lists.get(part, lists.get("all", ()))
+        resolved[part] = resolve(part, conditions, forms)
+        for name, form in forms.items():
+            if form.kind != "Constraint" and form.equation.flux and name not in resolved[part]:
+                raise ValueError(
+                    f"no condition for field {name!r} on boundary {part!r}: give one in "
+                    f"boundary={{{part!r}: pm.Dirichlet({name}=…)}}, or Neumann, Robin, "
+                    f'Outflow, pm.Free("{name}")'
+                )
+    return resolved, pins
+
+
+def _gauges(forms, gauge):
+    zero_mean, pins = {}, []
+    for name, given in gauge.items():
+        if name not in forms:
+            raise ValueError(f"gauge: no field {name!r}; the fields are {sorted(forms)}")
+        if isinstance(given, ZeroMean):
+            zero_mean[name] = given.value
+        elif isinstance(given, Pin):
+            pins.append(given)
+        else:
+            raise TypeError(f"gauge[{name!r}] is pm.ZeroMean() or pm.Pin(x, …), got {given!r}")
+    return zero_mean, pins
+
+
+def _pin(pin: Pin, forms, domain: Domain):
+    if pin.x.shape != (domain.dim,):
+        raise ValueError(f"Pin: the point has shape {pin.x.shape}, expected ({domain.dim},)")
+    if not domain.contains(pin.x[None], 1e-9)[0]:
+        raise ValueError(f"Pin: the point {pin.x.tolist()} lies outside the domain")
+    if len(pin.fields) != 1 or next(iter(pin.fields)) not in forms:
+        raise ValueError(f"Pin takes one of the fields {sorted(forms)}, got {list(pin.fields)}")
+    name, value = next(iter(pin.fields.items()))
+    return (
+        name,
+        tuple(pin.x.tolist()),
+        as_datum(value, forms[name].shape, domain.dim, f"Pin {name}"),
+    )
+
+
+def _exact(forms, domain: Domain, exact: Mapping[str, Callable]) -> dict[str, Datum]:
+    for name in exact:
+        if name not in forms:
+            raise ValueError(f"exact: no field {name!r}; the fields are {sorted(forms)}")
+    return {
+        name: as_datum(value, forms[name].shape, domain.dim, f"exact[{name!r}]")
+        for name, value in exact.items()
+    }

@@ -1,0 +1,116 @@
+"""Weak residuals on elements as a least-squares objective (VPINN, hp-VPINN)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from pdes import Problem, point_of
+from pdes._strong import time_terms
+from physml.losses._collocation import Collocation
+from physml.losses._tests import ReferenceTests, box_elements
+from physml.optimizers import Block, LeastSquares, QuadratureBlock
+from solvers._weak import weak_density
+
+
+class Variational(LeastSquares):
+    """loss = Σ w · mean over elements of Σ_v R(v)², and the conditions that are not exact.
+
+    R(v) = mean over the element of c₀·v + c₁:∇v, with the weak density (c₀, c₁) that finite
+    elements use, and tests v that vanish on the element's sides across space and are orthonormal
+    in the mean: Σ_v R(v)² is the mean square of the residual's projection on them. Time
+    derivatives are taken at the quadrature points, elements are of space and time.
+
+    A batch has "elements": x (E, Q, dim), t (E, Q), tests (E, T, Q, 1 + dim).
+
+    Source: Kharazmi, Zhang and Karniadakis (2019, 2021).
+
+    Arguments:
+        conditions: the blocks of boundary, start, gauges and observations; its trial function
+            gives all fields, definitions too.
+        weights: w of "equation u", or of "equation" for all.
+    """
+
+    conditions: Collocation
+    weights: tuple[tuple[str, float], ...] = eqx.field(static=True)
+    chunk: int | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        conditions: Collocation,
+        weights: Mapping[str, float] | None = None,
+        chunk: int | None = None,
+    ):
+        missing = set(conditions.problem.shapes) - set(conditions.trial.names)
+        if missing:
+            raise ValueError(
+                f"weak residuals need every field as an output; missing {sorted(missing)}"
+            )
+        self.conditions = conditions
+        self.weights = tuple(sorted((weights or {}).items()))
+        self.chunk = chunk
+
+    def blocks(self, batch: Any) -> dict[str, Block]:
+        found: dict[str, Block] = {}
+        elements = batch["elements"]
+        points = {"x": elements["x"], "t": elements["t"]}
+        weights = dict(self.weights)
+        for name, shape in self.conditions.trial.shapes:
+            weight = weights.get(f"equation {name}", weights.get("equation", 1.0))
+            found[f"equation {name}"] = QuadratureBlock(
+                self._density(name),
+                points,
+                _by_component(elements["tests"], int(np.prod(shape, dtype=int))),
+                scale=float(np.sqrt(weight / len(elements["t"]))),
+                chunk=self.chunk,
+            )
+        return found | self.conditions.condition_blocks(batch)
+
+    def _density(self, name: str) -> Callable[[Any, Any], Array]:
+        def fn(params: Any, point: Any) -> Array:
+            problem, _ = self.conditions.bound(params)
+            fields = self.conditions.fields(params)
+            return pointwise_density(problem, name, fields, point["x"], point["t"])
+
+        return fn
+
+
+def pointwise_density(problem: Problem, name: str, fields: Any, x: Array, t: Array) -> Array:
+    """(c₀, c₁) of one equation at one point, flattened to (components · (1 + dim),)."""
+    form = problem.forms()[name]
+    p = point_of(fields, x, t)
+    rate = None
+    if form.kind == "Balance" and not problem.steady:
+        rate = time_terms(form, fields, x, t)
+    value, slope = weak_density(form, p, rate)
+    rows = [value.reshape(-1, 1), slope.reshape(-1, form.dim)]
+    return jnp.concatenate(rows, axis=1).reshape(-1)
+
+
+def _by_component(tests: Array, components: int) -> Array:
+    """Tests of a scalar, (E, T, Q, K), for each component of a field, (E, T·m, Q, K·m)."""
+    if components == 1:
+        return tests
+    elements, count, points, size = tests.shape
+    each = jnp.einsum("etqk,ij->etiqjk", tests, jnp.eye(components, dtype=tests.dtype))
+    return each.reshape(elements, count * components, points, components * size)
+
+
+def element_batch(reference: ReferenceTests, edges: list[np.ndarray], dim: int) -> dict[str, Any]:
+    """Quadrature points and tests of a tensor grid of elements, time last among the edges."""
+    low, high = box_elements(edges)
+    half = 0.5 * (high - low)
+    points = low[:, None, :] + half[:, None, :] * (1 + reference.points)
+    values = np.broadcast_to(reference.values, (len(low), *reference.values.shape))
+    slopes = reference.slopes[None] / half[:, None, None, :dim]
+    timed = points.shape[-1] > dim
+    return {
+        "x": points[..., :dim],
+        "t": points[..., dim] if timed else np.zeros(points.shape[:2]),
+        "tests": np.concatenate([values[..., None], slopes], axis=-1),
+    }

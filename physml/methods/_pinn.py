@@ -1,0 +1,201 @@
+"""Physics-informed neural network: strong residuals at points, trained by Gauss–Newton."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+
+from pdes import Observations, Problem
+from physml.losses import (
+    Collocation,
+    Hard,
+    hard_constraints,
+    interior_points,
+    output_shapes,
+    point_residuals,
+    stacked,
+)
+from physml.methods._neural import (
+    NeuralFields,
+    Setup,
+    check_precision,
+    one_network,
+    sampler_seed,
+    train_setup,
+)
+from physml.networks import partition
+from physml.training import residual_adaptive
+from solvers import Method, Run, Solution
+
+
+class PINN(Method):
+    """Minimises Σ w · mean r² over the strong residuals of equations and conditions.
+
+    The trial function is u = offset + factor · N(x, t): Dirichlet and initial data that are
+    smooth and compatible hold exactly, periodicity always, the rest are residuals.
+
+    Arguments:
+        network: a factory `factory(in_size, out_size, key=key)` or a module of these sizes; its
+            inputs are x and t in [−1, 1], with cos and sin in periodic directions. By default a
+            tanh perceptron of about a thousand parameters.
+        optimizer: an optimizer, a `Phase` or a sequence of them; Gauss–Newton by default.
+        points: collocation points in the interior. boundary_points: on each part of the boundary
+            (and twice as many at the start) where conditions are residuals.
+        constraints: "auto", "hard" (an error where it can't be had) or "soft".
+        sampling: "rad" (residual-adaptive, Wu et al. 2023), "sobol", "uniform" or "grid".
+        resample: steps between new points; None keeps them.
+        power, offset: k and c of the adaptive density |r|^k / mean |r|^k + c.
+        weights: w by block ("equation u", "boundary left u", "initial u", …) or first word.
+        mixed: definitions are outputs of the network with residuals of their own.
+        seconds: budget where the run gives none. tolerance: loss, relative to the first, at
+            which training ends. dtype: "float64", or "float32" with a first-order optimizer.
+
+    Source: Raissi, Perdikaris and Karniadakis (2019); Gauss–Newton: Müller and Zeinhofer (2023).
+    """
+
+    network: Any = None
+    optimizer: Any = None
+    points: int | None = eqx.field(static=True, default=None)
+    boundary_points: int | None = eqx.field(static=True, default=None)
+    constraints: str = eqx.field(static=True, default="auto")
+    sampling: str = eqx.field(static=True, default="rad")
+    resample: int | None = eqx.field(static=True, default=10)
+    power: float = eqx.field(static=True, default=2.0)
+    offset: float = eqx.field(static=True, default=1.0)
+    weights: Mapping[str, float] | None = None
+    mixed: bool = eqx.field(static=True, default=False)
+    seconds: float = eqx.field(static=True, default=60.0)
+    tolerance: float = eqx.field(static=True, default=1e-22)
+    dtype: str = eqx.field(static=True, default="float64")
+
+    def __check_init__(self):
+        schemes = ("rad", "sobol", "uniform", "grid")
+        if self.sampling not in schemes:
+            raise ValueError(f"sampling is one of {schemes}, got {self.sampling!r}")
+        for name in ("points", "boundary_points", "resample"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be positive, got {value!r}")
+
+    @property
+    def name(self) -> str:
+        return "PINN"
+
+    @property
+    def neural(self) -> bool:
+        return True
+
+    def inapplicable(self, problem: Problem) -> str | None:
+        return unsupported_regions(problem)
+
+    def discretize(self, problem: Problem) -> Setup:
+        return self.setup(problem, 0)
+
+    def setup(
+        self,
+        problem: Problem,
+        seed: int,
+        observations: tuple[Observations, ...] = (),
+        where: Callable | None = None,
+    ) -> Setup:
+        """The objective, its parameters and its points.
+
+        Arguments:
+            observations: measured values to match. where: pde -> coefficients to identify.
+        """
+        self.check(problem)
+        dtype = check_precision(self.dtype)
+        shapes = output_shapes(problem, self.mixed)
+        hard = hard_constraints(problem, shapes, self.constraints)
+        trial, network = one_network(problem, shapes, hard, self.network, seed, dtype)
+        identified = None if where is None else where(problem.pde)
+        params, static = partition({"network": network, "pde": identified})
+        objective = Collocation(
+            problem, trial, static, hard, self.weights, where, tuple(observations)
+        )
+        return Setup(
+            objective,
+            params,
+            self._sampler(objective),
+            lambda p: represent(objective, p),
+            notes=exactness_notes(hard),
+        )
+
+    def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
+        return self.fit(problem, (), None, run)
+
+    def fit(
+        self,
+        problem: Problem,
+        observations: tuple[Observations, ...],
+        where: Callable | None,
+        run: Run = Run(),  # noqa: B008  (immutable)
+    ) -> Solution:
+        """Solves and, with observations, identifies the coefficients `where(pde)`.
+
+        The solution's problem holds the identified coefficients.
+        """
+        since = time.perf_counter()
+        return train_setup(
+            self,
+            problem,
+            self.setup(problem, run.seed, observations, where),
+            run,
+            optimizer=self.optimizer,
+            seconds=self.seconds,
+            resample=self.resample,
+            tolerance=self.tolerance,
+            since=since,
+        )
+
+    def _sampler(self, objective: Collocation) -> Callable[[Any, Any, int], Any]:
+        inside = self.points or default_points(objective.problem)
+        around = self.boundary_points or max(inside // 10, 64)
+        counts = {"interior": inside, "boundary": around, "initial": 2 * around}
+        adaptive = self.sampling == "rad"
+        scheme = "sobol" if adaptive else self.sampling
+
+        def sample(key: Any, params: Any, step: int) -> Any:
+            batch = stacked(objective.sample(counts, sampler_seed(key), scheme))
+            if adaptive and step > 0:
+                pool = interior_points(objective.problem, 10 * inside, sampler_seed(key))
+                candidates = stacked(pool)
+                size = point_residuals(objective, params, candidates)
+                batch["interior"] = residual_adaptive(
+                    key, candidates, size, inside, power=self.power, offset=self.offset
+                )
+            return batch
+
+        return sample
+
+
+def represent(objective: Collocation, params: Any) -> tuple[NeuralFields, Problem]:
+    """The fields of trained parameters, and the problem with what was identified."""
+    problem, network = objective.bound(params)
+    return NeuralFields(problem, objective.trial, network), problem
+
+
+def default_points(problem: Problem) -> int:
+    """Collocation points: two or three for each parameter of the default network."""
+    return 1500 if problem.steady and problem.dim <= 2 else 3000
+
+
+def unsupported_regions(problem: Problem) -> str | None:
+    """Why a collocation method can't treat the domain's materials, if it has any."""
+    if len(problem.domain.regions) > 1:
+        return (
+            "its coefficients jump between materials, where a smooth network can't follow; use "
+            "pm.FiniteElement, or pm.CPINN with a subdomain a material"
+        )
+    return None
+
+
+def exactness_notes(hard: Hard) -> tuple[str, ...]:
+    """Which conditions hold exactly, and why others do not, for reports."""
+    exact = [f"{name} on {part}" for part, name in sorted(hard.boundary)]
+    exact += [f"{name} at the start" for name in sorted(hard.initial)]
+    built = (f"exact by construction: {', '.join(exact)}",) if exact else ()
+    return (*built, *(f"as residuals: {note}" for note in hard.notes))

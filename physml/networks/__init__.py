@@ -1,0 +1,29 @@
+"""Networks: pure functions of one point, (in_size,) → (out_size,).
+
+Every class is built as `Class(in_size, out_size, *, key, ...options)`; an architecture is that
+with its options chosen, `functools.partial(MLP, width=30, depth=3)`. Wrappers (`Rescale`,
+`Periodic`, `FourierFeatures`) take an architecture as `inner` and are architectures themselves.
+
+`params, static = partition(model)` gives the trained arrays; `combine(params, static)` the model.
+"""
+
+from ._inputs import FourierFeatures, Periodic, Rescale
+from ._mlp import MLP, SIREN, Dense, ModifiedMLP
+from ._network import Frozen, Network, NetworkFactory, combine, partition
+from ._random_features import RandomFeatures
+
+__all__ = [
+    "MLP",
+    "SIREN",
+    "Dense",
+    "FourierFeatures",
+    "Frozen",
+    "ModifiedMLP",
+    "Network",
+    "NetworkFactory",
+    "Periodic",
+    "RandomFeatures",
+    "Rescale",
+    "combine",
+    "partition",
+]

@@ -1,0 +1,381 @@
+"""The loop: phases of optimizers within a budget, guarded, recorded and resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from physml.optimizers import Info, Objective, Optimizer
+
+from . import _checkpoint
+from ._checkpoint import CheckpointError
+from ._diagnosis import name_non_finite
+from ._records import Log, ProgressBar
+from ._run import Phase, Run, Status, TrainingResult, as_phases, check_budget
+
+_REJECTIONS = 3
+
+
+@dataclasses.dataclass
+class _Loop:
+    """What changes from step to step."""
+
+    params: Any
+    state: Any
+    batch: Any
+    phase: int = 0
+    step: int = 0
+    phase_step: int = 0
+    seconds: float = 0.0
+    phase_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    lowest: float = float("inf")
+    lowest_step: int = 0
+    rejections: int = 0
+    loss: float = float("nan")
+    best: Any = None
+    best_loss: float = float("inf")
+    best_step: int = 0
+    history: list[tuple[float, int, float]] = dataclasses.field(default_factory=list)
+    monitored: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    # Saved as JSON; the trees are saved as arrays.
+    RECORDED = (
+        "phase", "step", "phase_step", "seconds", "phase_seconds", "compile_seconds",
+        "lowest", "lowest_step", "rejections", "loss", "best_loss", "best_step",
+        "monitored", "notes",
+    )  # fmt: skip
+
+
+def train(
+    objective: Objective,
+    params: Any,
+    optimizers: Optimizer | Phase | list[Optimizer | Phase] | tuple[Optimizer | Phase, ...],
+    *,
+    batch: Any = None,
+    sampler: Callable[[Any, Any, int], Any] | None = None,
+    validation: Any = None,
+    run: Run,
+) -> TrainingResult:
+    """Minimise an objective by one optimizer, or by several in turn.
+
+    **Arguments**
+
+    - `objective`, `params`: see `physml.optimizers`; `params` holds floating-point arrays only.
+    - `optimizers`: an `Optimizer`, a `Phase` (an optimizer with limits), or a sequence.
+    - `batch`: the data, if it stays the same; else
+    - `sampler`: `(key, params, step) -> batch` of fixed shapes, called at step 0 and every
+      `run.resample_every` steps with a key that depends on `run.seed` and the step alone.
+    - `validation`: a batch kept apart, of the sampler's shapes. The result is then the state of the
+      lowest loss on it, of those before each new batch and the last one: what fits the last batch
+      alone is not returned.
+    - `run`: budget, early stop, log, checkpoints.
+
+    A step whose loss is not finite ends the run at the last good parameters with the status
+    "non_finite" and the name of the term and place; `TrainingResult.check` makes it an exception.
+
+    A run that is killed and started again with the same arguments and `run.checkpoint` goes on from
+    the last checkpoint; with a budget in steps it reaches the same parameters bit by bit.
+
+    Raises `ValueError` for a run without an end, `CheckpointError` for a folder that can't be
+    written (before anything is computed) or a checkpoint of another run.
+    """
+    phases = as_phases(optimizers)
+    check_budget(run, phases)
+    if batch is not None and sampler is not None:
+        raise ValueError("give either a fixed batch or a sampler, not both.")
+    folder = None if run.checkpoint is None else Path(run.checkpoint)
+    if folder is not None:
+        _checkpoint.prepare_folder(folder)
+    trainer = _Trainer(objective, phases, sampler, validation, run, folder)
+    loop, resumed = trainer.begin(params, batch)
+    log = Log(run.log, loop.step if resumed else None)
+    bar = ProgressBar(run.progress, run.steps, run.seconds or run.total_seconds)
+    try:
+        return trainer.finish(loop, *trainer.advance(loop, log, bar), log)
+    finally:
+        bar.close()
+        log.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trainer:
+    objective: Objective
+    phases: tuple[Phase, ...]
+    sampler: Callable[[Any, Any, int], Any] | None
+    validation: Any
+    run: Run
+    folder: Path | None
+
+    # --- start, resume, save
+
+    def begin(self, params: Any, batch: Any) -> tuple[_Loop, bool]:
+        start = time.perf_counter()
+        loop = _Loop(params, None, batch)
+        self.consider(loop)
+        if self.sampler is not None:
+            loop.batch = jax.block_until_ready(self.sample(params, 0))
+        found = (
+            None if self.folder is None or not self.run.resume else _checkpoint.load(self.folder)
+        )
+        if found is not None:
+            self.resume(loop, *found)
+        else:
+            loop.state = self.phases[0].optimizer.init(self.objective, params, loop.batch)
+        self.warm_up(loop)
+        loop.compile_seconds += time.perf_counter() - start
+        return loop, found is not None
+
+    def resume(self, loop: _Loop, leaves: dict[str, Any], content: dict[str, Any]) -> None:
+        record, structure = content["record"], content["structure"]
+        for name, expected in self.identity().items():
+            if record["identity"][name] != expected:
+                raise CheckpointError(
+                    f"the checkpoint in {self.folder} is of another run: its {name} is "
+                    f"{record['identity'][name]!r}, this run's is {expected!r}. Use its settings, "
+                    "another folder, or Run(resume=False) to start again over it."
+                )
+        for name in _Loop.RECORDED:
+            setattr(loop, name, record["loop"][name])
+        loop.params = _checkpoint.restore(
+            loop.params, leaves["params"], structure["params"], "params"
+        )
+        loop.batch = _checkpoint.restore(loop.batch, leaves["batch"], structure["batch"], "batch")
+        template = self.optimizer(loop).init(self.objective, loop.params, loop.batch)
+        loop.state = _checkpoint.restore(
+            template, leaves["state"], structure["state"], "optimizer state"
+        )
+        loop.best = _checkpoint.restore(loop.best, leaves["best"], structure["best"], "best")
+        loop.history = [(float(s), int(k), float(l)) for s, k, l in leaves["history"][0]]
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self.run.fingerprint,
+            "seed": self.run.seed,
+            "optimizers": [type(phase.optimizer).__name__ for phase in self.phases],
+            "resample_every": self.run.resample_every,
+        }
+
+    def save(self, loop: _Loop) -> None:
+        if self.folder is None:
+            return
+        trees = {
+            "params": loop.params,
+            "state": loop.state,
+            "batch": loop.batch,
+            "best": loop.best,
+            "history": np.asarray(loop.history, float).reshape(-1, 3),
+        }
+        record = {name: getattr(loop, name) for name in _Loop.RECORDED}
+        _checkpoint.save(self.folder, trees, {"identity": self.identity(), "loop": record})
+
+    # --- pieces of a step
+
+    def optimizer(self, loop: _Loop) -> Optimizer:
+        return self.phases[loop.phase].optimizer
+
+    def sample(self, params: Any, step: int) -> Any:
+        assert self.sampler is not None
+        return self.sampler(jax.random.fold_in(jax.random.key(self.run.seed), step), params, step)
+
+    def consider(self, loop: _Loop) -> None:
+        """Keep the parameters if they are the best so far on the batch kept apart."""
+        loop.best, loop.best_loss, loop.best_step = self.choice(loop)
+
+    def choice(self, loop: _Loop) -> tuple[Any, float, int]:
+        """What would be returned now: parameters, loss on the batch kept apart, step."""
+        if self.validation is None:
+            return loop.params, loop.best_loss, loop.step
+        loss = _total(_terms(self.objective, loop.params, self.validation))
+        if loop.best is None or loss < loop.best_loss:
+            return loop.params, loss, loop.step
+        return loop.best, loop.best_loss, loop.best_step
+
+    def warm_up(self, loop: _Loop) -> None:
+        """Compile by a step that is thrown away: optimizers have no side effects."""
+        if not self.exhausted(loop):
+            result = self.optimizer(loop).step(self.objective, loop.params, loop.state, loop.batch)
+            jax.block_until_ready(result[0])
+
+    def exhausted(self, loop: _Loop) -> Status | None:
+        run = self.run
+        if run.steps is not None and loop.step >= run.steps:
+            return "steps"
+        if run.seconds is not None and loop.seconds >= run.seconds:
+            return "seconds"
+        total = loop.seconds + loop.compile_seconds
+        if run.total_seconds is not None and total >= run.total_seconds:
+            return "seconds"
+        return None
+
+    def phase_ended(self, loop: _Loop) -> Status | None:
+        phase, patience = self.phases[loop.phase], self.run.patience
+        if phase.steps is not None and loop.phase_step >= phase.steps:
+            return "steps"
+        if phase.seconds is not None and loop.phase_seconds >= phase.seconds:
+            return "seconds"
+        if loop.rejections >= _REJECTIONS:
+            return "stalled"
+        if patience is not None and loop.step - loop.lowest_step >= patience:
+            return "plateau"
+        return None
+
+    def next_phase(self, loop: _Loop) -> None:
+        start = time.perf_counter()
+        loop.phase += 1
+        loop.phase_step, loop.phase_seconds, loop.rejections = 0, 0.0, 0
+        loop.lowest, loop.lowest_step = float("inf"), loop.step
+        loop.state = self.optimizer(loop).init(self.objective, loop.params, loop.batch)
+        self.warm_up(loop)
+        loop.compile_seconds += time.perf_counter() - start
+
+    # --- the loop
+
+    def advance(self, loop: _Loop, log: Log, bar: ProgressBar) -> tuple[Status, str]:
+        last_save = time.monotonic()
+        next_monitor = loop.seconds
+        good = loop.params
+        try:
+            while True:
+                if loop.seconds >= next_monitor:
+                    self.monitor(loop)
+                    next_monitor = loop.seconds + self.run.monitor_every
+                ended = self.exhausted(loop)
+                if ended is not None:
+                    return ended, ""
+                ended = self.phase_ended(loop)
+                if ended is not None:
+                    if loop.phase + 1 == len(self.phases):
+                        return ended, ""
+                    self.next_phase(loop)
+                    continue
+                given = loop.params
+                info = self.step(loop)
+                if not (np.isfinite(info.loss) and np.isfinite(info.gradient_norm)):
+                    bad = loop.params if np.isfinite(info.loss) else given
+                    loop.params = good
+                    self.rewind(loop)
+                    return "non_finite", name_non_finite(self.objective, good, bad, loop.batch)
+                good = loop.params if info.after else given
+                self.record(loop, info, log, bar)
+                if self.run.target_loss is not None and info.loss <= self.run.target_loss:
+                    if not info.after:
+                        loop.params = given
+                    return "target", ""
+                if time.monotonic() - last_save >= self.run.checkpoint_every:
+                    self.save(loop)
+                    last_save = time.monotonic()
+        except KeyboardInterrupt:
+            self.save(loop)
+            raise
+
+    def step(self, loop: _Loop) -> Info:
+        start = time.perf_counter()
+        optimizer, every = self.optimizer(loop), self.run.resample_every
+        if self.sampler is not None and every is not None and loop.step and loop.step % every == 0:
+            if self.validation is not None:
+                self.consider(loop)
+            loop.batch = self.sample(loop.params, loop.step)
+            loop.state = optimizer.rebatch(self.objective, loop.params, loop.state, loop.batch)
+        params, loop.state, info = optimizer.step(
+            self.objective, loop.params, loop.state, loop.batch
+        )
+        loop.params = jax.block_until_ready(params)
+        loop.step += 1
+        loop.phase_step += 1
+        elapsed = time.perf_counter() - start
+        loop.seconds += elapsed
+        loop.phase_seconds += elapsed
+        return info
+
+    def rewind(self, loop: _Loop) -> None:
+        loop.state = self.optimizer(loop).init(self.objective, loop.params, loop.batch)
+
+    def record(self, loop: _Loop, info: Info, log: Log, bar: ProgressBar) -> None:
+        loop.loss = info.loss
+        loop.rejections = 0 if info.accepted else loop.rejections + 1
+        if info.loss < loop.lowest * (1 - self.run.improvement):
+            loop.lowest, loop.lowest_step = info.loss, loop.step
+        if info.linear_solver and info.linear_solver not in loop.notes:
+            loop.notes.append(info.linear_solver)
+        name = type(self.optimizer(loop)).__name__
+        if loop.step % self.run.log_every == 0 or loop.step == 1:
+            loop.history.append((loop.seconds, loop.step, info.loss))
+            log.write(
+                step=loop.step,
+                seconds=round(loop.seconds, 6),
+                optimizer=name,
+                loss=info.loss,
+                terms=info.terms,
+                gradient_norm=info.gradient_norm,
+                accepted=info.accepted,
+                step_size=info.step_size,
+                damping=info.damping,
+                evaluations=info.evaluations,
+                linear_solver=info.linear_solver,
+            )
+        bar.update(name, loop.step, loop.seconds, info.loss)
+
+    def monitor(self, loop: _Loop) -> None:
+        if self.run.monitor is not None:
+            values = self.run.monitor(self.choice(loop)[0], loop.seconds, loop.step) or {}
+            entry = {name: float(value) for name, value in values.items()}
+            loop.monitored.append({"seconds": loop.seconds, "step": loop.step, **entry})
+
+    def finish(self, loop: _Loop, status: Status, place: str, log: Log) -> TrainingResult:
+        terms = _terms(self.objective, loop.params, loop.batch)
+        if not np.isfinite(_total(terms)) and status != "non_finite":
+            # The last step of a first-order optimizer left for where the loss is not finite.
+            status, place = (
+                "non_finite",
+                name_non_finite(self.objective, loop.params, loop.params, loop.batch),
+            )
+        if not loop.monitored or loop.monitored[-1]["step"] != loop.step:
+            self.monitor(loop)
+        self.save(loop)
+        params, _, chosen = self.choice(loop)
+        if chosen != loop.step:
+            terms = _terms(self.objective, params, loop.batch)
+        loss = _total(terms)
+        message = _message(status, loop, place)
+        if chosen != loop.step:
+            message += f"; on the points kept apart step {chosen} was the best, which is returned"
+        log.write(event="end", step=loop.step, status=status, loss=loss, message=message)
+        return TrainingResult(
+            params, loss, {name: float(value) for name, value in terms.items()}, status, message,
+            loop.step, loop.seconds, loop.compile_seconds,
+            np.asarray(loop.history, float).reshape(-1, 3),
+            tuple(loop.monitored), loop.batch, tuple(loop.notes),
+        )  # fmt: skip
+
+
+def _total(terms: dict[str, Any]) -> float:
+    return sum(float(value) for value in terms.values())
+
+
+@eqx.filter_jit
+def _terms(objective, params, batch):
+    return objective.terms(params, batch)
+
+
+def _message(status: Status, loop: _Loop, place: str) -> str:
+    at = f"after {loop.step} steps and {loop.seconds:.1f} s"
+    return {
+        "steps": f"the budget of steps was used up {at}",
+        "seconds": f"the budget of seconds was used up {at}",
+        "target": f"the target loss was reached {at}",
+        "plateau": f"the loss no longer fell {at}",
+        "stalled": f"no step lowers the loss any more {at}: it is at its round-off, or the points "
+        "should be drawn again (resample_every)",
+        "non_finite": f"the loss became non-finite {at}, because of {place}; the parameters are "
+        "those of the last good step. Try a smaller learning rate, or restrict the domain of "
+        "what is not defined everywhere (a root, a logarithm, a quotient)",
+    }[status]

@@ -1,0 +1,189 @@
+"""Solution: the fields as functions of x and t, with what it cost."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from pdes import Point, Problem
+
+
+@dataclasses.dataclass(frozen=True)
+class Stats:
+    """What a solve cost.
+
+    Attributes:
+        unknowns: degrees of freedom, or parameters of a network.
+        compile_seconds, run_seconds: tracing and compiling apart from running.
+        iterations: Newton, time or optimizer steps. peak_memory: bytes, 0 if not known.
+        history: (seconds, step, loss) of iterative methods. notes: choices that were made.
+        extra: anything a method adds, numbers and strings by name.
+    """
+
+    unknowns: int = 0
+    compile_seconds: float = 0.0
+    run_seconds: float = 0.0
+    iterations: int = 0
+    peak_memory: int = 0
+    history: tuple[tuple[float, int, float], ...] = ()
+    notes: tuple[str, ...] = ()
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class Representation(eqx.Module):
+    """How a method keeps its answer: something that can be evaluated at one point.
+
+    `values(x, t)` must be traceable by JAX and differentiable in x and t (almost everywhere).
+    """
+
+    @abc.abstractmethod
+    def values(self, x: Array, t: Array) -> dict[str, Array]:
+        """Every field at one point x (dim,) and time t ()."""
+
+    @abc.abstractmethod
+    def frames(self) -> Array | None:
+        """Times at which states are kept, (frames,), for output; None where t is continuous
+        (networks) or the problem steady."""
+
+
+class KnownTimes(Representation):
+    """A representation that answers at some times only, and refuses others.
+
+    Comparisons measure it at these times; nothing is interpolated between them.
+    """
+
+    @abc.abstractmethod
+    def known_times(self) -> Array | None:
+        """The times, (frames,); None for a steady problem."""
+
+
+class FieldFunction(eqx.Module):
+    """`solution["u"]`: a function of position and time."""
+
+    representation: Representation
+    field: str = eqx.field(static=True)
+    dim: int = eqx.field(static=True)
+
+    def __call__(self, x: Any, t: Any = 0.0) -> Array:
+        """The field at x of shape (dim,), or (…, dim) with t broadcast against (…).
+
+        In one dimension a number is a point as well.
+
+        Raises:
+            ValueError: x without a last axis of length dim.
+        """
+        x = jnp.asarray(x, dtype=jnp.result_type(float))
+        t = jnp.asarray(t, dtype=x.dtype)
+        if self.dim == 1 and x.ndim == 0:
+            x = x[None]
+        if x.ndim == 0 or x.shape[-1] != self.dim:
+            hint = "; for a list of points in one dimension use x[:, None]" if self.dim == 1 else ""
+            raise ValueError(f"positions have shape (…, {self.dim}), got {x.shape}{hint}")
+        batch = jnp.broadcast_shapes(x.shape[:-1], t.shape)
+        if batch == ():
+            return self.representation.values(x, t)[self.field]
+        points = jnp.broadcast_to(x, (*batch, self.dim)).reshape(-1, self.dim)
+        times = jnp.broadcast_to(t, batch).reshape(-1)
+        out = jax.vmap(lambda y, s: self.representation.values(y, s)[self.field])(points, times)
+        return out.reshape(*batch, *out.shape[1:])
+
+
+class Solution(eqx.Module):
+    """What every method returns.
+
+    `solution["u"](x, t)` evaluates a field; `.stats` has the cost; `.problem` and `.method`
+    say what was solved and how. `parameters` holds what was trained or identified.
+    """
+
+    problem: Problem
+    representation: Representation
+    method: Any
+    stats: Stats = eqx.field(static=True)
+    parameters: Any = None
+
+    def __getitem__(self, field: str) -> FieldFunction:
+        if field not in self.problem.shapes:
+            raise KeyError(f"no field {field!r}; this solution has {sorted(self.problem.shapes)}")
+        return FieldFunction(self.representation, field, self.problem.dim)
+
+    def point(self, x: Array, t: Any = 0.0, **place: Any) -> Point:
+        """The Point at one x and t, with values and gradients of all fields."""
+        from pdes import point_of
+
+        x = jnp.asarray(x)
+        return point_of(self.representation.values, x, jnp.asarray(t, x.dtype), **place)
+
+    def evaluate(self, function: Callable[[Point], Any], x: Array, t: Any = 0.0) -> Array:
+        """function(p) at points x (n, dim) and one time t."""
+        return jax.vmap(lambda y: jnp.asarray(function(self.point(y, t))))(jnp.asarray(x))
+
+    def integrate(
+        self,
+        function: Callable[[Point], Any],
+        over: str | None = None,
+        t: float | None = None,
+        degree: int = 5,
+    ) -> Array:
+        """∫ function(p) over the domain, a named material or a named part of the boundary.
+
+        On a boundary the point has the outward normal `p.n`: a fluid's drag is the integral of
+        (p I − ν∇u)·n over the body. `t` is by default the end; `degree` that of the quadrature.
+
+        Raises:
+            ValueError: no such part.
+        """
+        from solvers.fem import integrate
+
+        return integrate(self, function, over, t, degree)
+
+    def reaction(self, field: str, over: str, t: float | None = None) -> Array:
+        """∮ F·n over a named part of the boundary, of the field's shape, from the weak residual.
+
+        Far more accurate than `integrate` (finite elements only). A fluid's force on a body, the
+        heat that leaves, minus the force of a support on a solid.
+
+        Raises:
+            ValueError: no such field or part, or another method.
+        """
+        from solvers.fem import reaction
+
+        return reaction(self, field, over, t)
+
+    def plot(self, field: str | None = None, t: float | None = None, **options: Any) -> Any:
+        """A matplotlib Figure of one field (by default the first), at one time or over all.
+
+        In one dimension and time a space–time map with slices, in two filled contours, in three
+        the mid-plane.
+
+        Arguments:
+            edges: draw the cells of a plane finite element mesh. deformed, scale: move them by
+                scale × a vector field (by default so that it shows). streamlines: of a vector
+                field of the plane, over the picture.
+        """
+        from solvers.output import plot
+
+        return plot(self, field, t, **options)
+
+    def animate(self, path: str | Path, field: str | None = None, frames: int = 60) -> Path:
+        """One field over time as a film: .gif, or .mp4 where ffmpeg is installed."""
+        from solvers.output import animate
+
+        return animate(self, path, field, frames)
+
+    def save(self, path: str | Path, **options: Any) -> Path:
+        """Writes the fields; the suffix chooses the format.
+
+        .h5 holds samples and metadata that `load` reads back, .vtu and .xdmf a mesh (a series in
+        time), .nc a lattice (needs xarray). Options: see `solvers.output.save`.
+        """
+        from solvers.output import save
+
+        return save(self, path, **options)

@@ -1,0 +1,171 @@
+"""Reduced matrices: unknowns that are coupled to no other are divided out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.csgraph as csgraph
+from numpy.typing import NDArray
+
+from solvers.linear._layout import Layout
+from solvers.linear._pattern import SparsePattern
+
+_PARTS = 200
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Structure:
+    """The places of a matrix without the unknowns that are coupled to no other.
+
+    Attributes:
+        kept: their mask, (size,). keep: the numbers of the others. slots: their values.
+    """
+
+    kept: NDArray[np.bool_]
+    keep: NDArray[np.integer]
+    slots: NDArray[np.integer] | None
+    indptr: NDArray[np.integer]
+    indices: NDArray[np.integer]
+
+    def matrix(self, values: NDArray) -> sp.csr_matrix:
+        data = values if self.slots is None else values[self.slots]
+        n = len(self.keep)
+        out = sp.csr_matrix((data, self.indices, self.indptr), shape=(n, n))
+        out.has_sorted_indices = True
+        return out
+
+
+class Reduced:
+    """A matrix in the unknowns that are coupled, and the others' diagonal.
+
+    Prescribed unknowns of a discretisation have the rows and columns of the identity. Taken out,
+    they cost nothing, and an aggregation or an ordering does not see them.
+
+    Attributes:
+        structure: shared by matrices with the same such unknowns. matrix: reduced.
+        fault: why the matrix is singular, or None.
+    """
+
+    def __init__(self, pattern: SparsePattern, values: NDArray, layout: Layout):
+        self.size = pattern.size
+        diagonal = values[_diagonal_slots(pattern)]
+        kept = _coupled(pattern, values, layout)
+        self.structure, self.fault = pattern.latest(
+            "structure",
+            lambda known: np.array_equal(known[0].kept, kept),
+            lambda: _with_fault(pattern, values, kept, layout),
+        )
+        self.matrix = self.structure.matrix(values)
+        self.rest = np.where(kept, 1.0, diagonal)
+        zero = np.flatnonzero(self.rest == 0)
+        if len(zero) and self.fault is None:
+            self.fault = f"{len(zero)} equations have no entry at all, the first is {zero[0]}"
+
+    def solve(self, b: NDArray, inner: Any) -> NDArray:
+        """x, where `inner` solves the reduced system."""
+        x = b / self.rest
+        keep = self.structure.keep
+        if len(keep):
+            x[keep] = inner(b[keep])
+        return x
+
+
+def _diagonal_slots(pattern: SparsePattern) -> NDArray[np.integer]:
+    """Slots of the diagonal; a diagonal place that the pattern lacks has the slot of a neighbour
+    and is found by `_coupled` to be coupled."""
+
+    def find() -> NDArray[np.integer]:
+        slots = np.full(pattern.size, 0)
+        on = np.flatnonzero(pattern.rows == pattern.indices)
+        slots[pattern.rows[on]] = on
+        return slots
+
+    return pattern.once("diagonal", find)
+
+
+def _coupled(pattern: SparsePattern, values: NDArray, layout: Layout) -> NDArray[np.bool_]:
+    """Unknowns whose row or column has an entry off the diagonal; whole nodes together."""
+    off = values != 0
+    on_diagonal = _diagonal_slots(pattern)
+    has = np.zeros(pattern.size, bool)
+    proper = pattern.indices[on_diagonal] == np.arange(pattern.size)
+    proper &= pattern.rows[on_diagonal] == np.arange(pattern.size)
+    has[proper] = True
+    off[on_diagonal[proper]] = False
+    filled = np.flatnonzero(np.diff(pattern.indptr))
+    alone = np.zeros(pattern.size, bool)
+    alone[filled] = ~np.logical_or.reduceat(off, pattern.indptr[filled])
+    alone &= has
+    if alone.any():
+        reached = pattern.indices[np.flatnonzero(alone[pattern.indices] & off)]
+        alone[reached] = False
+    for block in layout.blocks:
+        if block.components > 1:
+            part = alone[block.start : block.stop].reshape(-1, block.components)
+            part &= part.all(axis=1, keepdims=True)
+    return ~alone
+
+
+def _with_fault(
+    pattern: SparsePattern, values: NDArray, kept: NDArray[np.bool_], layout: Layout
+) -> tuple[Structure, str | None]:
+    structure = _structure(pattern, kept)
+    return structure, unsupported(structure.matrix(values), structure.keep, pattern.size, layout)
+
+
+def _structure(pattern: SparsePattern, kept: NDArray[np.bool_]) -> Structure:
+    keep = np.flatnonzero(kept)
+    if len(keep) == pattern.size:
+        return Structure(kept, keep, None, pattern.indptr, pattern.indices)
+    place = np.cumsum(kept, dtype=np.int32) - 1
+    chosen = kept[pattern.rows] & kept[pattern.indices]
+    slots = np.flatnonzero(chosen).astype(np.int32)
+    counts = np.bincount(place[pattern.rows[slots]], minlength=len(keep))
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    return Structure(kept, keep, slots, indptr, place[pattern.indices[slots]].astype(np.int32))
+
+
+def unsupported(
+    matrix: sp.csr_matrix, keep: NDArray[np.integer], size: int, layout: Layout
+) -> str | None:
+    """Which connected part of a matrix is held by nothing, in which modes; None if all are.
+
+    A part is singular where a combination of constants and rotations is in its null space.
+    """
+    modes, names = layout.modes(size, True)
+    modes = modes[keep]
+    image, scale = matrix @ modes, abs(matrix) @ abs(modes)
+    parts, label = csgraph.connected_components(matrix, directed=False)
+    for part in range(min(parts, _PARTS)):
+        rows = np.flatnonzero(label == part) if parts > 1 else slice(None)
+        weights = np.linalg.norm(scale[rows], axis=0)
+        present = np.flatnonzero(weights > 0)
+        if not len(present):
+            continue
+        scaled = image[rows][:, present] / weights[present]
+        # Squared, since the Gram matrix is: a mode counts as free at a relative 1e-11.
+        energy, vectors = np.linalg.eigh(scaled.T @ scaled)
+        free = vectors[:, energy <= 1e-22]
+        if free.size:
+            share = (free**2).sum(axis=1)
+            found = [names[present[i]] for i in np.flatnonzero(share > 0.05)]
+            return _describe(keep[rows], parts, found, layout)
+    return None
+
+
+def _describe(unknowns: NDArray[np.integer], parts: int, found: list[str], layout: Layout) -> str:
+    for block in layout.blocks:
+        inside = (unknowns >= block.start) & (unknowns < block.stop)
+        if inside.any():
+            nodes = np.unique((unknowns[inside] - block.start) // block.components)
+            centre = block.coordinates[nodes].mean(axis=0)
+            where = ", ".join(f"{c:.3g}" for c in centre)
+            one = "the domain" if parts == 1 else f"one of {parts} separate parts"
+            return (
+                f"{one}, around x = ({where}) with {len(nodes)} nodes, has no support in "
+                f"{', '.join(found)}: fix these there by a condition, a pin or a gauge"
+            )
+    return f"nothing holds {', '.join(found)}"

@@ -1,0 +1,7 @@
+"""Spectral methods."""
+
+from solvers.spectral.chebyshev import Chebyshev
+from solvers.spectral.fourier import Fourier
+from solvers.spectral.fourier_batch import trajectory
+
+__all__ = ["Chebyshev", "Fourier", "trajectory"]

@@ -1,0 +1,170 @@
+"""Newton's method for collocation systems, differentiable by the implicit function theorem."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from solvers._system import System
+
+_ITERATIONS = 14
+_STEADY_ITERATIONS = 60
+
+
+class CollocationSystem(System):
+    """A system with an exact Jacobian that it can factorise."""
+
+    @abc.abstractmethod
+    def residual(self, z: Array, right: Array, t: Array, alpha: Array) -> Array:
+        """m(z) − α R(z, t) − right; in algebraic rows R(z, t)."""
+
+    @abc.abstractmethod
+    def factorise(self, z: Array, t: Array, alpha: Array) -> Any:
+        """The Jacobian of `residual` in z, ready to be solved with."""
+
+    @abc.abstractmethod
+    def solve_factorised(self, factors: Any, right: Array) -> Array:
+        """J⁻¹ right."""
+
+    @abc.abstractmethod
+    def scale(self, z: Array) -> Array:
+        """A size of each unknown, to measure updates by; broadcasts against z."""
+
+
+@eqx.filter_custom_jvp
+def find_root(
+    system: CollocationSystem, right: Array, t: Array, alpha: Array, guess: Array
+) -> tuple[Array, Array]:
+    """z with residual zero near `guess`, and the size of the last update.
+
+    The Jacobian is kept until convergence is slow (less than threefold an iteration).
+    """
+    eps = jnp.finfo(guess.dtype).eps
+
+    def update(z: Array, factors: Any) -> tuple[Array, Array]:
+        step = -system.solve_factorised(factors, system.residual(z, right, t, alpha))
+        return z + step, jnp.max(jnp.abs(step) / system.scale(z))
+
+    def going(carried: Any) -> Array:
+        k, _, _, size, previous, slow = carried
+        contraction = jnp.minimum(size / previous, 0.9)
+        done = (size * jnp.maximum(contraction, 0.01) < 2e3 * eps) | (
+            # Round-off: no further progress although the update is tiny.
+            (size < 1e5 * eps) & (size > 0.3 * previous) & slow
+        )
+        return (k < _ITERATIONS) & ~done & jnp.isfinite(size)
+
+    def body(carried: Any) -> Any:
+        k, z, factors, size, previous, _ = carried
+        slow = (k > 1) & (size > 0.3 * previous)
+        factors = jax.lax.cond(slow, lambda: system.factorise(z, t, alpha), lambda: factors)
+        z, new = update(z, factors)
+        return k + 1, z, factors, new, size, slow
+
+    factors = system.factorise(guess, t, alpha)
+    huge = jnp.asarray(1e10, guess.dtype)
+    z, size = update(guess, factors)
+    start = (jnp.asarray(1), z, factors, size, huge, jnp.asarray(False))
+    _, z, _, size, _, _ = jax.lax.while_loop(going, body, start)
+    return z, size
+
+
+@find_root.def_jvp
+def _find_root_jvp(primals: Any, tangents: Any) -> Any:
+    system, right, t, alpha, guess = primals
+    d_system, d_right, d_t, d_alpha, _ = tangents
+    z, size = find_root(system, right, t, alpha, guess)
+
+    def at_root(system, right, t, alpha):
+        return system.residual(z, right, t, alpha)
+
+    _, change = eqx.filter_jvp(
+        at_root, (system, right, t, alpha), (d_system, d_right, d_t, d_alpha)
+    )
+    factors = jax.lax.stop_gradient(system.factorise(z, t, alpha))
+    return (z, size), (-system.solve_factorised(factors, change), jnp.zeros_like(size))
+
+
+def implicit_solve(
+    system: CollocationSystem, right: Array, t: Array, alpha: Array, guess: Array
+) -> tuple[Array, Array]:
+    """The root and whether it was found, to the accuracy that round-off allows."""
+    t, alpha = jnp.asarray(t, guess.dtype), jnp.asarray(alpha, guess.dtype)
+    z, size = find_root(system, right, t, alpha, jax.lax.stop_gradient(guess))
+    return z, size < 1e-8
+
+
+@eqx.filter_jit
+def consistent(system: CollocationSystem, z: Array, time: tuple[float, float]) -> Array:
+    """z with the same m and with R = 0 in algebraic rows; NaN where there is none.
+
+    Rows that constrain the evolving unknowns themselves (index 2) leave others undetermined
+    there: two very short steps of implicit Euler find them.
+    """
+    t = jnp.asarray(time[0], z.dtype)
+    right = system.storage(z, t)
+    found, solved = implicit_solve(system, right, t, jnp.zeros((), z.dtype), z)
+
+    def by_steps() -> tuple[Array, Array]:
+        short = jnp.asarray(1e-7 * (time[1] - time[0]), z.dtype)
+        first, _ = implicit_solve(system, right, t, short, z)
+        return implicit_solve(system, system.storage(first, t), t, short, first)
+
+    found, solved = jax.lax.cond(solved, lambda: (found, solved), by_steps)
+    return jnp.where(solved, found, jnp.nan)
+
+
+def solve_steady(system: CollocationSystem, guess: Array) -> tuple[Array, Array, Array, Array]:
+    """R(z) = 0 by Newton's method with step halving.
+
+    Returns:
+        The root (differentiable), the last update's size, the iterations and the sizes of the
+        updates, (60,), zero where unused.
+    """
+    zero = jnp.zeros((), guess.dtype)
+    one = jnp.ones((), guess.dtype)
+    nothing = jnp.zeros_like(guess)
+    dynamic, static = eqx.partition(system, eqx.is_array)
+    fixed = eqx.combine(jax.lax.stop_gradient(dynamic), static)
+    eps = jnp.finfo(guess.dtype).eps
+
+    def newton_size(z: Array, factors: Any) -> tuple[Array, Array]:
+        step = -fixed.solve_factorised(factors, fixed.residual(z, nothing, zero, one))
+        size = jnp.max(jnp.abs(step) / fixed.scale(z + step))
+        return step, jnp.where(jnp.isfinite(size), size, jnp.inf)
+
+    def body(carried: Any) -> Any:
+        k, z, _, sizes = carried
+        factors = fixed.factorise(z, zero, one)
+        step, size = newton_size(z, factors)
+
+        # Natural monotonicity test (Deuflhard 2004): the simplified Newton step must shrink.
+        def shorter(state: Any) -> Array:
+            length, _ = state
+            _, following = newton_size(z + length * step, factors)
+            return (following > (1 - length / 4) * size) & (length > 1e-4) & (size > 1e5 * eps)
+
+        length, _ = jax.lax.while_loop(shorter, lambda s: (s[0] / 2, s[1]), (one, zero))
+        moved = jnp.where(jnp.isfinite(step), z + length * step, jnp.nan)
+        return k + 1, moved, size, sizes.at[k].set(size)
+
+    def going(carried: Any) -> Array:
+        k, z, size, sizes = carried
+        before = jnp.where(k > 1, sizes[k - 2], jnp.inf)
+        rough = (size < 1e5 * eps) & (size > 0.3 * before)
+        return (k < _STEADY_ITERATIONS) & (size > 50 * eps) & ~rough & jnp.all(jnp.isfinite(z))
+
+    start = (
+        jnp.asarray(0),
+        jax.lax.stop_gradient(guess),
+        jnp.asarray(jnp.inf, guess.dtype),
+        jnp.zeros(_STEADY_ITERATIONS, guess.dtype),
+    )
+    k, z, _, sizes = jax.lax.while_loop(going, body, start)
+    z, size = find_root(system, nothing, zero, one, jax.lax.stop_gradient(z))
+    return z, size, k, sizes

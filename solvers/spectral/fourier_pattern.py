@@ -1,0 +1,138 @@
+"""Which entries of a Fourier discretisation's small matrices are zero, one or real.
+
+Read off the matrices at a few random wavenumbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from pdes import Form
+from solvers._result import NotApplicable
+from solvers.spectral._symbol import SIGNS, Layout, Maps, coefficients, maps_at
+
+# One entry of a sparse map: row, column, and "1" (exactly one), "r" (real) or "c" (complex).
+Entry = tuple[int, int, str]
+Pattern = tuple[Entry, ...]
+
+
+class Sample:
+    """The maps at a few random wavenumbers, from which patterns are read."""
+
+    def __init__(self, maps: Maps | None, k: np.ndarray, layout: Layout):
+        self.maps, self.k, self.layout = maps, k, layout
+        self.commuting = self._commutes()
+
+    def _commutes(self) -> bool:
+        if self.maps is None or not self.layout.multipliers:
+            return False
+        p = np.moveaxis(np.asarray(self.maps.projection), -1, 0)
+        a = np.moveaxis(np.asarray(self.maps.unprojected), -1, 0)
+        return bool(np.abs(p @ a - a @ p).max() <= 1e-12 * max(np.abs(a).max(), 1e-300))
+
+    def uniform(self) -> bool:
+        """Whether L is a multiple of the identity at every wavenumber."""
+        if self.maps is None:
+            return False
+        maps = self.maps.unprojected if self.commuting else self.maps.linear
+        matrices = np.moveaxis(np.asarray(maps), (0, 1), (-2, -1))
+        size = matrices.shape[-1]
+        scale = np.abs(matrices).max(initial=0.0)
+        close = 1e-13 if matrices.dtype == np.complex128 else 1e-6
+        multiples = matrices[..., :1, :1] * np.eye(size)
+        return size > 1 and bool(np.abs(matrices - multiples).max() <= close * scale)
+
+    def plain(self, choose: Callable[[Maps], Array]) -> Pattern:
+        """Pattern of one of the maps."""
+        s, n = self.layout.state_size, self.layout.total
+        if self.maps is None:
+            size = jax.eval_shape(choose, _shapes(s, n, self.layout)).shape
+            return tuple((i, j, "c") for i in range(size[0]) for j in range(size[1]))
+        return read_pattern(np.asarray(choose(self.maps)))
+
+    def pattern(self, choose, columns, kinds) -> Pattern:
+        """Pattern of a map from transforms, `columns`, through the rows that they feed."""
+        if not columns:
+            return ()
+        s, n = self.layout.state_size, self.layout.total
+        if self.maps is None:
+            size = jax.eval_shape(lambda m: choose(m, None), _shapes(s, n, self.layout)).shape
+            return tuple((i, j, "c") for i in range(size[0]) for j in range(len(columns)))
+        rows = row_map(columns, kinds, jnp.asarray(self.k))
+        dense = jnp.einsum("ij...,jk...->ik...", choose(self.maps, self.k), rows)
+        return read_pattern(np.asarray(dense))
+
+
+def _shapes(s: int, n: int, layout: Layout) -> Maps:
+    def array(*shape: int) -> Any:
+        return jax.ShapeDtypeStruct((*shape, 1), jnp.result_type(complex))
+
+    m = len(layout.multipliers)
+    return Maps(
+        array(s, s), array(s, s), array(s, s), array(s, n), array(n, s), array(n, n), array(m, m)
+    )
+
+
+def sample_maps(forms: dict[str, Form], layout: Layout) -> Sample:
+    k = np.random.default_rng(7).uniform(0.5, 2.0, (layout.dim, 5))
+    k *= np.array([1.0, -1.0, 1.0, 1.0, -1.0]) ** np.arange(1, layout.dim + 1)[:, None]
+    try:
+        found = coefficients(forms, layout)
+        for leaf in jax.tree.leaves(found):
+            np.asarray(leaf)
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+        # A coefficient closes over a traced value: nothing can be said of any entry.
+        return Sample(None, k, layout)
+    maps = maps_at(found, layout, jnp.asarray(k, found.zeroth.dtype))
+    return Sample(maps, k, layout)
+
+
+def read_pattern(dense: np.ndarray) -> Pattern:
+    """Entries of (rows, columns, samples) that are not zero, with what is known of them."""
+    scale = np.abs(dense).max(initial=0.0)
+    precise = 1e-13 if dense.dtype == np.complex128 else 1e-6
+    entries = []
+    for i in range(dense.shape[0]):
+        for j in range(dense.shape[1]):
+            values = dense[i, j]
+            size = np.abs(values).max(initial=0.0)
+            if size <= 0.1 * precise * scale or size == 0:
+                continue
+            if np.abs(values - 1.0).max() <= precise:
+                entries.append((i, j, "1"))
+            elif np.abs(values.imag).max() <= precise * size:
+                entries.append((i, j, "r"))
+            else:
+                entries.append((i, j, "c"))
+    return tuple(entries)
+
+
+def row_map(columns: Any, kinds: tuple[str, ...], k: Array) -> Array:
+    """(n, transforms, *grid): what each transform adds to the right-hand side of each row."""
+    out = jnp.zeros((len(kinds), len(columns), *k.shape[1:]), jnp.result_type(k.dtype, 1j))
+    for column, feeds in enumerate(columns):
+        for (row, direction), sign in feeds:
+            flux, source = SIGNS[kinds[row]]
+            entry = sign * source if direction < 0 else sign * flux * 1j * k[direction]
+            out = out.at[row, column].add(entry)
+    return out
+
+
+def check_closure(sample: Sample, layout: Layout) -> None:
+    if not layout.multipliers or sample.maps is None:
+        return
+    m = sample.maps
+    if np.abs(np.asarray(m.closure)).max(initial=0.0) > 1e-10:
+        raise NotApplicable(
+            "a constraint contains its own multiplier, and is no projection; use pm.FiniteElement"
+        )
+    if not np.isfinite(np.asarray(m.projection)).all():
+        raise NotApplicable(
+            "the constraints do not act on the fields that evolve; use pm.FiniteElement"
+        )

@@ -1,0 +1,80 @@
+"""Explicit strong-stability-preserving steps, and step sizes by the CFL condition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+from jaxtyping import Array
+
+
+class _Line(diffrax.AbstractLocalInterpolation):
+    """A straight line between two steps, where a limited solution has no smoother one."""
+
+    t0: Any
+    t1: Any
+    y0: Any
+    y1: Any
+    k: Any
+
+    def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> Any:
+        if t1 is not None:
+            return self.evaluate(t1) - self.evaluate(t0)
+        return self.y0 + (t0 - self.t0) / (self.t1 - self.t0) * (self.y1 - self.y0)
+
+
+class SSPRK3(diffrax.AbstractERK):
+    """SSPRK3(2): order 3, a convex combination of Euler steps (Shu & Osher 1988).
+
+    Whatever an Euler step of length Δt does not increase (total variation, negativity) does
+    not increase in a step of the same length.
+    """
+
+    tableau: ClassVar[diffrax.ButcherTableau] = diffrax.ButcherTableau(
+        a_lower=(np.array([1.0]), np.array([0.25, 0.25])),
+        b_sol=np.array([1 / 6, 1 / 6, 2 / 3]),
+        b_error=np.array([1 / 6 - 1 / 2, 1 / 6 - 1 / 2, 2 / 3]),
+        c=np.array([1.0, 0.5]),
+    )
+    interpolation_cls: ClassVar[Any] = _Line
+
+    def order(self, terms: Any) -> int:
+        return 3
+
+
+class CFLController(diffrax.AbstractAdaptiveStepSizeController):
+    """Steps that the system asks for: `system.stable_step(z, t)`, with the system as `args`.
+
+    Gradients are taken at fixed steps. There is no error control; diffrax asks for the fields.
+    """
+
+    rtol: float = 0.0
+    atol: float = 0.0
+    norm: Callable[[Any], Any] = optx.rms_norm
+
+    def wrap(self, direction: Any) -> CFLController:
+        return self
+
+    def init(self, terms, t0, t1, y0, dt0, args, func, error_order):  # type: ignore[override]
+        return t0 + self._step(args, y0, t0), None
+
+    def adapt_step_size(  # type: ignore[override]
+        self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
+    ):
+        step = self._step(args, y1_candidate, t1)
+        finite = jnp.all(jnp.isfinite(y1_candidate)) & jnp.isfinite(step)
+        following = jnp.where(finite, t1 + step, t1 + (t1 - t0))
+        result = diffrax.RESULTS.where(
+            finite,
+            diffrax.RESULTS.successful,
+            diffrax.RESULTS.nonlinear_divergence,  # type: ignore[arg-type]
+        )
+        return jnp.asarray(True), t1, following, jnp.asarray(False), None, result
+
+    def _step(self, system: Any, z: Array, t: Any) -> Array:
+        return jax.lax.stop_gradient(system.stable_step(z, jnp.asarray(t, z.dtype)))

@@ -1,0 +1,69 @@
+"""Precision, plotting back end, caches and shared data for all tests."""
+
+import os
+from pathlib import Path
+
+# Before anything imports pyplot: no window is opened where there is no display.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure(config):
+    jax.config.update("jax_enable_x64", True)
+    # A host callback copies its arguments: with few threads and asynchronous dispatch that copy can
+    # wait for the thread that the callback holds, for ever.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    _keep_compilations(config)
+    if os.environ.get("PHYSML_TEST_TYPES"):
+        _check_annotations()
+
+
+def _keep_compilations(config):
+    """Keep compiled programs between runs, in a folder of this worker's own.
+
+    Writes to JAX's cache are not atomic: a worker that reads what another is writing would warn.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    if hasattr(config, "cache"):
+        folder = config.cache.mkdir(f"jax-{worker}")
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def _check_annotations():
+    """Check annotations and array shapes of the three packages at run time."""
+    import jaxtyping
+
+    # The hook looks the checker up as an attribute of a module that must be loaded by then.
+    import tests._annotations  # noqa: F401
+
+    jaxtyping.install_import_hook(["pdes", "solvers", "physml"], "tests._annotations.check")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _release_compiled_programs():
+    """Keep the memory of a long run bounded: programs are rarely shared between files."""
+    yield
+    jax.clear_caches()
+
+
+@pytest.fixture
+def float32():
+    """Run one test in single precision."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of meshes that other tools wrote, beside the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no folder of shared meshes at {folder}")
+    return folder

@@ -1,0 +1,87 @@
+"""Every example runs, and its number holds."""
+
+import importlib.util
+import itertools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_example_is_short_and_tested():
+    tested = Path(__file__).read_text()
+    for path in EXAMPLES.glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 80, path.name
+        assert f'load("{path.stem}")' in tested, path.name
+
+
+def test_your_own_equation():
+    assert load("your_own_equation").main() < 1e-3
+
+
+def test_burgers_all_methods():
+    errors = load("burgers_all_methods").main(budget=45.0)
+    assert set(errors) >= {"Chebyshev", "PINN", "CPINN", "VPINN"}
+    assert len(errors) == 6
+    assert min(errors.values()) < 1e-5
+    # Bounds for a shared machine; the accuracy at full budget is a row of the benchmark.
+    assert max(errors.values()) < 5e-2
+
+
+def test_poisson_from_gmsh(tmp_path):
+    assert load("poisson_from_gmsh").main(tmp_path) < 2e-2
+
+
+def test_inverse_burgers():
+    classical, neural = load("inverse_burgers").main()
+    assert classical == pytest.approx(0.05, rel=0.05)
+    assert neural == pytest.approx(0.05, rel=0.05)
+
+
+def test_network_coefficient():
+    assert load("network_coefficient").main() < 0.05
+
+
+def test_heat_in_time():
+    orders = load("heat_in_time").main()
+    assert orders["bdf2"] == pytest.approx(2.0, abs=0.2)
+    assert orders["esdirk4"] == pytest.approx(4.0, abs=0.3)
+
+
+def test_identify_inclusion():
+    module = load("identify_inclusion")
+    assert abs(module.main() - module.TRUTH).max() < 0.02
+
+
+def test_topology_cantilever():
+    module = load("topology_cantilever")
+    density, history = module.main((16, 8), 0.2, 15)
+    assert density.mean() == pytest.approx(module.SHARE, abs=1e-6)
+    assert history[-1] < 0.6 * history[0]
+    assert max(b / a for a, b in itertools.pairwise(history[:10])) < 1.0
+    # The gradient that drove it, against differences along one direction.
+    _, _, compliance = module.cantilever((16, 8), 0.2)
+    both = jax.jit(jax.value_and_grad(compliance))
+    at, along = jnp.full(128, 0.5), jnp.cos(jnp.arange(128.0))
+    values = [float(both(at + k * 1e-3 * along)[0]) for k in (-2, -1, 1, 2)]
+    difference = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12e-3
+    assert float(both(at)[1] @ along) == pytest.approx(difference, rel=1e-6)
+
+
+def test_adaptive_lshape(tmp_path):
+    slopes, effectivity = load("adaptive_lshape").main(700)
+    assert slopes[1] == pytest.approx(-0.5, abs=0.05)
+    # At least the optimal rate −1 (uniform meshes have −1/3): the first levels fall faster.
+    assert slopes[2] < -0.95
+    assert 3.0 < effectivity < 4.0
