@@ -72,6 +72,11 @@ class LatticeSystem(eqx.Module):
         """Nodes."""
         return int(np.prod(self.lattice.nodes))
 
+    @property
+    def inverse(self) -> Array:
+        """∂ξ/∂x of every cell."""
+        return jnp.diag(1.0 / jnp.asarray(self.lattice.spacing[::-1], self.points.dtype))
+
 
 def unsuitable(problem: Problem, degree: int, shape: str | None, mesh: Mesh | None) -> str | None:
     """Why linear="geometric" can't be used, or None."""
@@ -174,7 +179,7 @@ def coefficient(system: LatticeSystem) -> tuple[Array, Array]:
 
     def one(x: Array, region: Array, cell: Array) -> tuple[Array, Array]:
         def flux(gradient: Array) -> Array:
-            place = Place(x, zero, region, cell)
+            place = Place(x, zero, region, cell, None, system.inverse)
             values, slopes = {name: zero}, {name: gradient}
             return system.density(values, slopes, place, {}, _scales(x.dtype))[name][1]
 
@@ -201,7 +206,7 @@ def load(system: LatticeSystem) -> Array:
         xi, weight, rows = item
 
         def one(corner: Array, region: Array, cell: Array):
-            place = Place(corner + xi * spacing, zero, region, cell)
+            place = Place(corner + xi * spacing, zero, region, cell, None, system.inverse)
             return system.density({name: zero}, {name: flat}, place, {}, _scales(xi.dtype))[name]
 
         c0, c1 = jax.vmap(one)(low, system.regions, numbers)
@@ -219,15 +224,15 @@ def load(system: LatticeSystem) -> Array:
     for i, values in enumerate(local):
         out = out.at[mesh.cells[:, i]].add(values, unique_indices=True)
     for side in system.sides:
-        out = _add_side(out, side, name)
+        out = _add_side(out, side, name, system.inverse)
     return out.reshape(system.lattice.nodes)
 
 
-def _add_side(out: Array, side: _Side, name: str) -> Array:
+def _add_side(out: Array, side: _Side, name: str, inverse: Array) -> Array:
     zero, flat = jnp.zeros((), out.dtype), jnp.zeros(side.x.shape[-1], out.dtype)
 
     def one(x: Array, region: Array, cell: Array, normal: Array) -> Array:
-        place = Place(x, zero, region, cell, normal)
+        place = Place(x, zero, region, cell, normal, inverse)
         return side.density({name: zero}, {name: flat}, place, {}, _scales(x.dtype))[name][0]
 
     points = jax.vmap(one, (0, None, None, None))
