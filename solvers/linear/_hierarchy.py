@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,31 @@ class Level:
 
     Attributes:
         matrix: A, in compressed rows (or blocks of rows). up: P, so that the next matrix is
-            PᵀAP. down: Pᵀ. inverse: of the diagonal. radius: bounds the spectrum of D⁻¹A.
+            PᵀAP. down: Pᵀ. known: 1/diag(A) and the radius, where they are at hand.
     """
 
     matrix: Any
     up: Any
     down: Any
-    inverse: NDArray
-    radius: float
+    known: tuple[NDArray, float] | None = None
+
+    @functools.cached_property
+    def scaled(self) -> tuple[NDArray, float]:
+        """1/diag(A), and a bound of the spectrum of D⁻¹A."""
+        return scaled_radius(self.matrix) if self.known is None else self.known
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Hierarchy:
-    """Levels from fine to coarse; `coarse` is the last matrix."""
+    """Levels from fine to coarse.
+
+    Attributes:
+        coarse: the last matrix. smoother: that suits it, "chebyshev" or "gauss-seidel".
+    """
 
     levels: tuple[Level, ...]
     coarse: Any
+    smoother: str = "chebyshev"
 
     @property
     def sizes(self) -> list[int]:
@@ -83,7 +93,7 @@ def smoothed_aggregation(matrix: Any, near: NDArray | None, blocks: int) -> Hier
             correction = _scaled_rows(correction, 4 / (3 * radius) * inverse)
             up = tentative - correction
             down = up.T.tobsr()
-        levels.append(Level(a, up, down, inverse, radius))
+        levels.append(Level(a, up, down, (inverse, radius)))
         a = down @ (a @ up)
         blocks = candidates.shape[1]
     return Hierarchy(tuple(levels), a.tocsc())
@@ -105,15 +115,16 @@ def _scaled_rows(a: sp.bsr_matrix, scale: NDArray) -> sp.bsr_matrix:
 
 
 def classical(matrix: sp.csr_matrix) -> Hierarchy:
-    """Ruge and Stüben (1987)."""
+    """Ruge and Stüben (1987).
+
+    Smoothed by Gauss–Seidel sweeps, which need no spectral radius and half the products that a
+    Chebyshev polynomial does.
+    """
     found = require_pyamg().ruge_stuben_solver(
         matrix, presmoother=None, postsmoother=None, max_coarse=_COARSE
     )
-    levels = []
-    for level in found.levels[:-1]:
-        inverse, radius = scaled_radius(level.A)
-        levels.append(Level(level.A, level.P.tocsr(), level.R.tocsr(), inverse, radius))
-    return Hierarchy(tuple(levels), found.levels[-1].A.tocsc())
+    levels = [Level(level.A, level.P.tocsr(), level.R.tocsr()) for level in found.levels[:-1]]
+    return Hierarchy(tuple(levels), found.levels[-1].A.tocsc(), "gauss-seidel")
 
 
 def scaled_radius(a: Any) -> tuple[NDArray, float]:

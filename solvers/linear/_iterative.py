@@ -9,12 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from solvers.linear._direct import SparseFactor, is_symmetric
+from solvers.linear._direct import SparseFactor
 from solvers.linear._iterations import ITERATIONS, Outcome
 from solvers.linear._journal import Failure
 from solvers.linear._layout import Layout
 from solvers.linear._pattern import SparsePattern
-from solvers.linear._preconditioners import PRECONDITIONERS, by_degree
+from solvers.linear._preconditioners import PRECONDITIONERS, by_degree, is_planar
 from solvers.linear._reach import Reach
 from solvers.linear._reduced import Reduced
 from solvers.linear._saddle import stokes
@@ -76,7 +76,7 @@ class IterativeFactor:
             self._name_singular(values)
             return
         matrix = self.reduced.matrix
-        symmetric = is_symmetric(matrix)
+        symmetric = self.reduced.symmetric
         definite = symmetric and bool((matrix.diagonal() > 0).all())
         saddle = bool(layout.multipliers)
         self.preconditioner = preconditioner
@@ -84,6 +84,8 @@ class IterativeFactor:
             high = any(block.degree > 1 and block.linear is not None for block in layout.blocks)
             one = len(layout.blocks) == 1
             self.preconditioner = "stokes" if saddle else "p-multigrid" if high and one else "amg"
+            if self.preconditioner == "amg" and definite and is_planar(layout):
+                self.preconditioner = "ruge-stuben"
         self.iteration = iteration
         if iteration == "auto":
             self.iteration = "cg" if definite else "minres" if symmetric and saddle else "gmres"
