@@ -14,7 +14,7 @@ from solvers.linear._iterations import ITERATIONS, Outcome
 from solvers.linear._journal import Failure
 from solvers.linear._layout import Layout
 from solvers.linear._pattern import SparsePattern
-from solvers.linear._preconditioners import PRECONDITIONERS, by_degree, is_planar
+from solvers.linear._preconditioners import PRECONDITIONERS, by_degree
 from solvers.linear._reach import Reach
 from solvers.linear._reduced import Reduced
 from solvers.linear._saddle import stokes
@@ -84,8 +84,6 @@ class IterativeFactor:
             high = any(block.degree > 1 and block.linear is not None for block in layout.blocks)
             one = len(layout.blocks) == 1
             self.preconditioner = "stokes" if saddle else "p-multigrid" if high and one else "amg"
-            if self.preconditioner == "amg" and definite and is_planar(layout):
-                self.preconditioner = "ruge-stuben"
         self.iteration = iteration
         if iteration == "auto":
             self.iteration = "cg" if definite else "minres" if symmetric and saddle else "gmres"

@@ -14,7 +14,6 @@ from solvers.linear._cycle import Cycle, TwoLevel
 from solvers.linear._hierarchy import classical, smoothed_aggregation
 from solvers.linear._layout import Block, Layout
 from solvers.linear._reach import Reach
-from solvers.linear._reduced import is_symmetric
 
 Apply = Callable[[NDArray], NDArray]
 
@@ -87,20 +86,6 @@ def classical_multigrid(reach: Reach) -> Apply:
     return Cycle(classical(reach.matrix))
 
 
-def is_planar(layout: Layout) -> bool:
-    """Whether the unknowns are one scalar on a mesh of degree 1 in the plane or on a line.
-
-    There Ruge and Stüben's coarsening takes a quarter of the iterations of an aggregation, for
-    levels of about twice the matrix. In space it would take several times the memory.
-    """
-    if len(layout.blocks) != 1:
-        return False
-    block = layout.blocks[0]
-    coordinates = block.coordinates
-    known = coordinates.shape[1] == 2 or bool(coordinates.any())
-    return block.components == 1 and block.degree == 1 and coordinates.shape[1] <= 2 and known
-
-
 def p_multigrid(reach: Reach) -> Apply:
     """Gauss–Seidel on the elements themselves, algebraic multigrid on those of degree 1."""
     block = reach.block
@@ -117,9 +102,7 @@ def p_multigrid(reach: Reach) -> Apply:
     coarse.sort_indices()
     linear = dataclasses.replace(block, degree=1, linear=None, mass=None)
     below = Reach(coarse, vertices, reach.size, Layout((linear,)))
-    planar = is_planar(below.layout) and is_symmetric(coarse)
-    lower_solve = classical_multigrid(below) if planar else algebraic_multigrid(below)
-    return TwoLevel(reach.matrix, up, lower_solve, reach.components)
+    return TwoLevel(reach.matrix, up, algebraic_multigrid(below), reach.components)
 
 
 def _interpolation(reach: Reach, block: Block) -> tuple[sp.csr_matrix, NDArray]:
