@@ -14,6 +14,9 @@ from solvers.fem._space import ScalarSpace, Space, scalar_space
 from solvers.linear import Block, Layout
 
 _CHUNK = 4096
+_SIMPLICES = ("triangle", "tetrahedron")
+# A product of slopes this small beside the largest of its cell is what rounding left of zero.
+_ORTHOGONAL = 1e-10
 
 
 @functools.lru_cache(maxsize=8)
@@ -25,6 +28,7 @@ def layout_of(space: Space, multipliers: frozenset[str]) -> Layout:
 def _block(space: Space, name: str, multiplier: bool) -> Block:
     scalar = space.scalars[name]
     degree = scalar.element.degree
+    simple = degree == 1 and space.components[name] == 1 and space.mesh.shape in _SIMPLICES
     return Block(
         name,
         space.offsets[name],
@@ -34,6 +38,7 @@ def _block(space: Space, name: str, multiplier: bool) -> Block:
         multiplier,
         functools.cache(functools.partial(_interpolation, space, scalar)) if degree > 1 else None,
         functools.cache(functools.partial(_diagonals, space, scalar)),
+        functools.partial(_couplings, space, scalar) if simple else None,
     )
 
 
@@ -50,6 +55,21 @@ def _interpolation(space: Space, scalar: ScalarSpace) -> sp.csr_matrix:
     shape = (scalar.size, vertices.size)
     data = values[first]
     return sp.csr_matrix((data, (keys // vertices.size, keys % vertices.size)), shape=shape)
+
+
+def _couplings(space: Space, scalar: ScalarSpace) -> sp.csr_matrix:
+    """Pairs of nodes with ∇φᵢ·∇φⱼ ≠ 0 in some cell; at the right angles of regular meshes it is
+    zero, whatever the coefficient."""
+    mesh, nodes = space.mesh, scalar.cell_nodes
+    corners = mesh.points[mesh.cells]
+    inverse = np.linalg.inv(corners[:, 1:] - corners[:, :1])
+    slopes = np.concatenate([-inverse.sum(axis=2, keepdims=True), inverse], axis=2)
+    products = np.abs(np.einsum("cki,ckj->cij", slopes, slopes))
+    met = products > _ORTHOGONAL * products.max(axis=(1, 2), keepdims=True)
+    cell, i, j = np.nonzero(met)
+    shape = (scalar.size, scalar.size)
+    ones = np.ones(len(cell))
+    return sp.csr_matrix((ones, (nodes[cell, i], nodes[cell, j])), shape=shape)
 
 
 def _diagonals(space: Space, scalar: ScalarSpace) -> tuple[NDArray, NDArray]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +13,8 @@ from jaxtyping import Array
 from solvers._same import padded_size
 from solvers.linear._pattern import SparsePattern
 from solvers.linear._places import Places
+
+Product = Callable[[Array], Array]
 
 
 def ell(pattern: SparsePattern) -> tuple[Array, Array]:
@@ -47,24 +52,45 @@ def conjugate_gradients(
 
     on_diagonal = places.rows == places.columns
     diagonal = jnp.zeros_like(b).at[places.rows].add(jnp.where(on_diagonal, values, 0.0))
-    goal = tolerance * jnp.linalg.norm(b)
+    found = preconditioned_conjugate_gradients(
+        apply, lambda r: r / diagonal, b, tolerance, jnp.asarray(max_iterations)
+    )
+    return jnp.where(found.converged, found.x, jnp.nan)
+
+
+class Found(NamedTuple):
+    """x, how many iterations, the relative residual, and whether that is small enough."""
+
+    x: Array
+    iterations: Array
+    residual: Array
+    converged: Array
+
+
+def preconditioned_conjugate_gradients(
+    apply: Product, precondition: Product, b: Array, tolerance: float, limit: Array
+) -> Found:
+    """For symmetric positive definite A and preconditioner (Hestenes and Stiefel 1952)."""
+    size = jnp.linalg.norm(b)
+    goal = tolerance * size
 
     def unfinished(state):
-        _, r, _, _, k = state
-        return (jnp.linalg.norm(r) > goal) & (k < max_iterations)
+        r, k = state[1], state[4]
+        return (jnp.linalg.norm(r) > goal) & (k < limit)
 
     def step(state):
         x, r, p, rho, k = state
         q = apply(p)
         a = rho / jnp.vdot(p, q)
         x, r = x + a * p, r - a * q
-        y = r / diagonal
+        y = precondition(r)
         new = jnp.vdot(r, y)
         return x, r, y + new / rho * p, new, k + 1
 
-    y = b / diagonal
+    y = precondition(b)
     state = (jnp.zeros_like(b), b, y, jnp.vdot(b, y), jnp.asarray(0))
-    x, r, _, _, _ = jax.lax.while_loop(unfinished, step, state)
+    x, r, _, _, count = jax.lax.while_loop(unfinished, step, state)
+    left = jnp.linalg.norm(r)
     # The recurrence's residual drifts from the true one, which stalls near rounding.
-    slack = 10 * goal + 100 * jnp.finfo(b.dtype).eps * jnp.linalg.norm(b)
-    return jnp.where(jnp.linalg.norm(r) <= slack, x, jnp.nan)
+    slack = 10 * goal + 100 * jnp.finfo(b.dtype).eps * size
+    return Found(x, count, left / jnp.where(size > 0, size, 1.0), left <= slack)

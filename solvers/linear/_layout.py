@@ -22,6 +22,8 @@ class Block:
         linear: makes the interpolation from the elements of degree 1 on the same mesh,
             (nodes, vertices); None where there is none.
         mass: makes the diagonal of its mass matrix and that of its Laplacian, (nodes,) each.
+        couplings: makes a matrix with an entry for all pairs of nodes that −∇·(k∇u) couples for
+            any k; None where that is all neighbours, or not known.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Block:
     multiplier: bool = False
     linear: Callable[[], sp.csr_matrix] | None = None
     mass: Callable[[], tuple[Floats, Floats]] | None = None
+    couplings: Callable[[], sp.csr_matrix] | None = None
 
     @property
     def size(self) -> int:

@@ -11,7 +11,6 @@ from jaxtyping import Array
 
 from solvers._host_call import HostFunction, host_call
 from solvers._same import Hidden, held
-from solvers.linear._krylov import conjugate_gradients
 from solvers.linear._pattern import SparsePattern
 from solvers.linear._places import Places, places_of
 from solvers.linear._solver import LinearSolver
@@ -46,9 +45,7 @@ def solve_sparse(
     if solver.in_jax:
 
         def iterate(_, right: Array) -> Array:
-            return conjugate_gradients(
-                places, fixed, right, solver.tolerance, solver.max_iterations
-            )
+            return solver.iterate(places, fixed, right)
 
         return jax.lax.custom_linear_solve(matvec, b, iterate, symmetric=True)
 

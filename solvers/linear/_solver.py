@@ -6,14 +6,17 @@ import dataclasses
 from typing import Any
 
 import jax
+from jaxtyping import Array
 from numpy.typing import NDArray
 
+from solvers.linear._device import device_tables, multigrid_conjugate_gradients
 from solvers.linear._direct import BandedFactor, SparseFactor, is_narrow
 from solvers.linear._iterative import NAMES, IterativeFactor
-from solvers.linear._krylov import ell
+from solvers.linear._krylov import conjugate_gradients, ell
 from solvers.linear._layout import plain_layout
 from solvers.linear._memory import refuse_factor
 from solvers.linear._pattern import SparsePattern
+from solvers.linear._places import Places
 from solvers.linear._reduced import Reduced
 
 KINDS = ("auto", "banded", "direct", "iterative", "cg", "minres", "gmres", "bicgstab")
@@ -37,8 +40,9 @@ class LinearSolver:
         tolerance: relative residual of iterative ones. max_iterations: of one solve.
         components: of a node, where the pattern has no layout that says more.
         memory: bytes that a factor may take; by default, what is available.
-        device: "host" (SciPy's products and pyamg's cycles: fastest on a CPU), "jax" (conjugate
-            gradients with Jacobi in JAX, on any device), or "auto".
+        device: "host" (SciPy's products and cycles: fastest on a CPU), "jax" (conjugate gradients
+            in JAX, on any device, with Jacobi or with "amg" for one field: the host aggregates
+            nodes and multiplies the coarse matrices out, the device iterates), or "auto".
 
     Preconditioners are kept as long as values change little: a matrix of a later Newton or time
     step is solved with an earlier one's until that takes half as many iterations again.
@@ -65,8 +69,11 @@ class LinearSolver:
             )
         if self.device not in ("auto", "host", "jax"):
             raise ValueError(f'device={self.device!r} is unknown: use "auto", "host" or "jax"')
-        if self.device == "jax" and (self.kind != "cg" or self.preconditioner not in _IN_JAX):
-            raise ValueError(f'device="jax" runs kind="cg" with a preconditioner of {_IN_JAX}')
+        if self.device == "jax" and not self._able:
+            raise ValueError(
+                f'device="jax" runs kind="cg" with a preconditioner of {_IN_JAX}, got '
+                f'kind={self.kind!r} with {self.preconditioner!r}: use device="host"'
+            )
 
     def chosen(self, pattern: SparsePattern, dim: int, definite: bool) -> LinearSolver:
         """With "auto" replaced by what suits the size; what suits the values is found with them.
@@ -82,14 +89,36 @@ class LinearSolver:
         return solver
 
     def tables(self, pattern: SparsePattern) -> Any:
-        """What the solver in JAX needs to know of the pattern, as arrays of padded sizes."""
-        return ell(pattern) if self.in_jax else None
+        """What the solver in JAX needs to know of the pattern, as arrays of padded sizes.
+
+        Raises:
+            ValueError: it is not for this pattern.
+        """
+        if not self.in_jax:
+            return None
+        if self.preconditioner == "amg":
+            return device_tables(pattern, self.components)
+        return ell(pattern)
+
+    def iterate(self, places: Places, values: Array, b: Array) -> Array:
+        """A x = b in JAX; NaN where it does not converge."""
+        multigrid = self.preconditioner == "amg"
+        run = multigrid_conjugate_gradients if multigrid else conjugate_gradients
+        return run(places, values, b, self.tolerance, self.max_iterations)
+
+    @property
+    def _able(self) -> bool:
+        if self.kind == "iterative":
+            return self.preconditioner == "amg"
+        return self.kind == "cg" and self.preconditioner in _IN_JAX
 
     @property
     def in_jax(self) -> bool:
         """Whether the iteration runs in JAX rather than on the host."""
-        wanted = self.device == "jax" or (self.device == "auto" and jax.default_backend() != "cpu")
-        return wanted and self.kind == "cg" and self.preconditioner in _IN_JAX
+        if self.device == "auto":
+            # Not every matrix and layout is for multigrid in JAX: it is chosen by name alone.
+            return jax.default_backend() != "cpu" and self._able and self.preconditioner != "amg"
+        return self.device == "jax"
 
     def describe(self, pattern: SparsePattern) -> str:
         """For reports."""
@@ -126,7 +155,7 @@ class LinearSolver:
         )
 
 
-_IN_JAX = ("auto", "jacobi")
+_IN_JAX = ("auto", "jacobi", "amg")
 
 
 def _choose(pattern: SparsePattern, dim: int, definite: bool) -> str:
