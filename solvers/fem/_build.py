@@ -93,8 +93,9 @@ def batch(
         return jnp.asarray(np.moveaxis(rows, 1, -1))
 
     def slots(pair: tuple[str, str]) -> Any:
-        sides = [others if name.startswith(OUTSIDE) else cells for name in pair]
         row, column = (name.removeprefix(OUTSIDE) for name in pair)
+        outer = cells if others is None else others
+        sides = [outer if name.startswith(OUTSIDE) else cells for name in pair]
         found = coupling.slots(row, column, *sides)
         out = np.empty((pieces, *found.shape[:2], chunk, found.shape[3]), np.int32)
         for piece in range(pieces):

@@ -14,7 +14,7 @@ from solvers._method import Method, Run
 from solvers._solution import Solution, Stats
 from solvers.fem._build import check_cells
 from solvers.fem._facets import make_broken_integrals
-from solvers.fem._jumps import jumping_sources, with_gradients
+from solvers.fem._jumps import is_quasilinear, jumping_sources, with_gradients
 from solvers.fem._locate import FEMRepresentation
 from solvers.fem._method import FiniteElement, borders_of, make_system, solve_steady
 from solvers.fem._space import Space, make_space
@@ -117,10 +117,10 @@ class DiscontinuousGalerkin(Method):
                     f"{name!r} has a {form.kind.lower()}, and discontinuous elements take balances "
                     "only; use pm.FiniteElement"
                 )
-        for name, form in forms.items():
-            reason = _ill_posed(name, form)
-            if reason is not None:
-                return reason
+        undefined = [_undefined(name, form) for name, form in forms.items()]
+        reason = next((reason for reason in undefined if reason is not None), None)
+        if reason is not None:
+            return reason
         if self.options._degree(problem) < 1:
             return "the domain's own mesh can't be made coarser; give mesh=… or degree=2"
         return None
@@ -171,14 +171,17 @@ class DiscontinuousGalerkin(Method):
         )
 
 
-def _ill_posed(name: str, form: Form) -> str | None:
-    """Why a source that uses gradients has no meaning where the field jumps."""
-    for term in form.equation.source:
-        found = form.dependence(term)
-        label = getattr(term, "__name__", type(term).__name__)
-        if label in jumping_sources(form) and not found.affine and not with_gradients(form):
-            # TODO quasilinear
-            return None
+def _undefined(name: str, form: Form) -> str | None:
+    """Why a source has no meaning where the field jumps: a product of gradients, undiffused."""
+    if with_gradients(form):
+        return None
+    for label, term in zip(form.source_names, form.equation.source, strict=True):
+        if label in jumping_sources(form) and not is_quasilinear(form, term):
+            return (
+                f"the source {label!r} of {name!r} is nonlinear in gradients, which have no "
+                "meaning where the field jumps and nothing diffuses it: write it as a flux, or use "
+                "pm.FiniteElement"
+            )
     return None
 
 

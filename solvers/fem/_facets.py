@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from pdes import Problem
 from solvers._same import padded
@@ -44,11 +48,11 @@ def make_broken_integrals(
     across = analyse(between, sided)
     outside = sample_facet(problem, interior=False)
     boundary = [
-        (part, traced(d, *outside))
-        for part in problem.conditions
-        if not vanishes(d := BoundaryDensity(problem, part), outside)
+        (parts, traced(d, *outside))
+        for parts in _alike(problem)
+        if not vanishes(d := BoundaryDensity(problem, parts[0]), outside)
     ]
-    analysed = [(part, d, analyse(d, outside)) for part, d in boundary]
+    analysed = [(parts, d, analyse(d, outside)) for parts, d in boundary]
     interior = _pairs(across)
     meeting = frozenset(_plain(pair) for pair in interior)
     pairs = meeting | _pairs(found).union(*(_pairs(a) for _, _, a in analysed))
@@ -62,9 +66,9 @@ def make_broken_integrals(
         facets = interior_batch(space, coupling, interior, tables.weights.shape[-1], penalty)
         both = tuple(shapes.items()) + tuple((OUTSIDE + n, s) for n, s in shapes.items())
         integrals.append(Integral(between, facets, tables, tables, across, both, True))
-    for part, facet_density, analysis in analysed:
-        index = mesh.boundary_names.index(part) if part in mesh.boundary_names else -1
-        chosen = mesh.facets[mesh.facet_parts == index]
+    for parts, facet_density, analysis in analysed:
+        numbers = [mesh.boundary_names.index(part) for part in parts if part in mesh.boundary_names]
+        chosen = mesh.facets[np.isin(mesh.facet_parts, numbers)]
         if not len(chosen):
             continue
         tables = facet_tables(space, degree, analysis.blocks)
@@ -75,6 +79,31 @@ def make_broken_integrals(
             Integral(facet_density, facets, tables, tables, analysis, tuple(shapes.items()), True)
         )
     return coupling, integrals, storage
+
+
+def _alike(problem: Problem) -> list[list[str]]:
+    """Parts of the boundary by their conditions: those with the same are one integral, since
+    each is one more program to compile."""
+    groups: list[tuple[Any, list[str]]] = []
+    for part, conditions in problem.conditions.items():
+        found = jax.tree.flatten(conditions)
+        for known, parts in groups:
+            if known[1] == found[1] and all(map(_same, known[0], found[0])):
+                parts.append(part)
+                break
+        else:
+            groups.append((found, [part]))
+    return [parts for _, parts in groups]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if not (eqx.is_array(a) and eqx.is_array(b)):
+        return type(a) is type(b) and not eqx.is_array(a) and bool(a == b)
+    if isinstance(a, Tracer) or isinstance(b, Tracer):
+        return False
+    return np.array_equal(np.asarray(a), np.asarray(b))
 
 
 def interior_batch(

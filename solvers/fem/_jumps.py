@@ -25,7 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from pdes import FieldCondition, Form, Point, Problem
+from pdes import FieldCondition, Form, Point, Problem, depends_on
+from pdes._pde import sample_point
 from solvers.fem._density import Place, Scales, Values, sample
 from solvers.fem._tables import OUTSIDE
 from solvers.fv._riemann import spectral_radius
@@ -49,6 +50,19 @@ def jumping_sources(form: Form) -> tuple[str, ...]:
     """Names of the source terms that use gradients."""
     terms = zip(form.source_names, form.equation.source, strict=True)
     return tuple(name for name, term in terms if form.dependence(term).gradients)
+
+
+def is_quasilinear(form: Form, term: Any) -> bool:
+    """Whether a term is affine in the gradients."""
+    p = sample_point(form.shapes, form.dim)
+
+    def along(values: Values, gradients: Any, seeds: Any) -> Array:
+        def moved(g: Any) -> Array:
+            return jnp.asarray(term(eqx.tree_at(lambda q: (q.values, q.gradients), p, (values, g))))
+
+        return jax.jvp(moved, (gradients,), (seeds,))[1]
+
+    return not any(depends_on(along, p.values, p.gradients, p.gradients)[1].values())
 
 
 def transported(forms: Forms) -> list[tuple[str, ...]]:
@@ -94,13 +108,11 @@ class InteriorDensity(eqx.Module):
         carried, source = transport_flux(forms, inside, outside, place.n, jump)
         out: dict[str, tuple[Array, Array | None]] = {}
         for name in forms:
-            flux, rest = scales.spatial * (through[name] + carried[name]), None
-            if source[name] is not None:
-                rest = scales.spatial * source[name]
+            flux = through[name] + carried[name]
             for mark, sign, own in (("", 1.0, tilted[0]), (OUTSIDE, -1.0, tilted[1])):
-                c0 = sign * flux if rest is None else sign * flux + rest
+                c0 = sign * flux + source[name] if name in source else sign * flux
                 c1 = scales.spatial * own[name] if name in own else None
-                out[mark + name] = (c0, c1)
+                out[mark + name] = (scales.spatial * c0, c1)
         return out
 
 
@@ -135,8 +147,7 @@ class BoundaryDensity(eqx.Module):
             if condition is not None and not condition.all_essential and form.equation.flux:
                 natural = condition.natural(form, at_boundary)
                 c0 = c0 + natural - _essential_part(condition, natural, n)
-            if source[name] is not None:
-                c0 = c0 + source[name]
+            c0 = c0 + source[name] if name in source else c0
             c1 = scales.spatial * tilted[0][name] if name in tilted[0] else None
             out[name] = (scales.spatial * c0, c1)
         return out
@@ -203,15 +214,15 @@ def diffusive_flux(
 
 def transport_flux(
     forms: Forms, inside: Point, outside: Point, n: Array, jump: Values
-) -> tuple[Values, dict[str, Array | None]]:
+) -> tuple[Values, Values]:
     """Of the terms of first order.
 
     Returns:
-        What leaves the inner cell by field, and the density of the sources' jumps, for test
-        functions of both cells, or None.
+        What leaves the inner cell by field, and the density of the sources' jumps where there are
+        any, for test functions of both cells.
     """
     leaving = {name: jnp.zeros_like(value) for name, value in jump.items()}
-    sources: dict[str, Array | None] = {name: None for name in jump}
+    sources: Values = {}
     for group in transported(forms):
         shapes = {name: jump[name].shape for name in group}
         sizes = [jump[name].size for name in group]
@@ -239,7 +250,10 @@ def transport_flux(
                 fixed = eqx.tree_at(lambda q: q.values, q, p.values)
                 flux = {k: forms[k].flux(q, without_gradients(forms[k])) @ n for k in moved}
                 return together(
-                    {k: f - forms[k].source(fixed, jumping_sources(forms[k])) for k, f in flux.items()}
+                    {
+                        k: f - forms[k].source(fixed, jumping_sources(forms[k]))
+                        for k, f in flux.items()
+                    }
                 )
 
             speeds.append(spectral_radius(normal, at))
@@ -248,9 +262,8 @@ def transport_flux(
                 if terms:
                     leaving[name] = leaving[name] + 0.5 * (forms[name].flux(p, terms) @ n)
                 if jumping_sources(forms[name]):
-                    known = sources[name]
                     change = 0.25 * _source_jump(forms[name], p, n, jump)
-                    sources[name] = change if known is None else known + change
+                    sources[name] = sources.get(name, 0.0) + change
         speed = jnp.maximum(*speeds)
         for name in group:
             leaving[name] = leaving[name] + 0.5 * speed * jump[name]
