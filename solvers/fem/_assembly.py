@@ -130,6 +130,7 @@ class _Chunk:
     def __init__(self, integral: Integral, tables: Tables, piece: Batch, points: Array, t: Array):
         self.integral, self.tables, self.piece = integral, tables, piece
         self.shapes = dict(integral.shapes)
+        self._picked: dict[str, Array] = {}
         x, self._inside, det = self._mapped(piece, points)
         weights = self._pick(tables.weights)
         dim, q, c = x.shape
@@ -179,11 +180,11 @@ class _Chunk:
         return table[(piece or self.piece).facet] if self.tables.facets else table
 
     def _basis(self, name: str) -> Array:
-        """Of a field, of one of both cells."""
-        return self._pick(self.tables.basis[name], self._side(name))
-
-    def _side(self, name: str) -> Batch | None:
-        return self.piece.outside if name.startswith(OUTSIDE) else self.piece
+        """Of a field, of one of both cells; picked once, since every gather takes compiling."""
+        if name not in self._picked:
+            side = self.piece.outside if name.startswith(OUTSIDE) else self.piece
+            self._picked[name] = self._pick(self.tables.basis[name], side)
+        return self._picked[name]
 
     def _inverse(self, name: str) -> list[list[Array]]:
         """∂ξ/∂x in the cell that a field belongs to."""
@@ -229,6 +230,9 @@ class _Chunk:
         table = self._basis(name)
         nodes = table.shape[-1]
         local = z[dofs].reshape(nodes, -1, self.c)
+        if self.tables.facets and len(rows) == table.shape[-2]:
+            found = jnp.einsum("cqrn,nsc->rsqc", table, local)
+            return [found[r] for r in rows]
         subscripts = "cqn,nsc->sqc" if self.tables.facets else "qn,nsc->sqc"
         if self.tables.facets or len(rows) == 1:
             return [jnp.einsum(subscripts, table[..., r, :], local) for r in rows]
@@ -268,7 +272,9 @@ class _Chunk:
                 picked += range(1, self.dim + 1)
             if not parts:
                 continue
-            table = self._basis(name)[..., jnp.array(picked), :]
+            table = self._basis(name)
+            if len(picked) < table.shape[-2]:
+                table = jnp.stack([table[..., r, :] for r in picked], axis=-2)
             weighted = jnp.stack([part * self.measure for part in parts])
             subscripts = "cqrn,rsqc->nsc" if self.tables.facets else "qrn,rsqc->nsc"
             local = jnp.einsum(subscripts, table, weighted)
