@@ -367,7 +367,7 @@ def make_system(
         method.newton_iterations if problem.steady else min(method.newton_iterations, 15),
         method.line_search and problem.steady,
         affine=all(integral.affine for integral in integrals),
-        predictor=problem.steady,
+        predictor=problem.steady and bool(groups),
         reuse=not problem.steady,
         load_steps=method.load_steps if problem.steady else 1,
     )
