@@ -51,7 +51,9 @@ def errors(mesh: pdes.Mesh, degree: int) -> tuple[float, float]:
         pdes.MeshDomain(mesh),
         boundary={"all": pdes.Dirichlet(u=smooth)},
     )
-    method = FiniteElement(degree=degree, mesh=mesh, linear="direct", quadrature_degree=2 * degree + 2)
+    method = FiniteElement(
+        degree=degree, mesh=mesh, linear="direct", quadrature_degree=2 * degree + 2
+    )
     solution = method.solve(problem)
     space = solution.representation.space
     local = np.asarray(solution.representation.state)[space.scalars["u"].cell_nodes]

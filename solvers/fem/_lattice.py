@@ -72,6 +72,11 @@ class LatticeSystem(eqx.Module):
         """Nodes."""
         return int(np.prod(self.lattice.nodes))
 
+    @property
+    def inverse(self) -> Array:
+        """∂ξ/∂x of every cell."""
+        return jnp.diag(1.0 / jnp.asarray(self.lattice.spacing[::-1], self.points.dtype))
+
 
 def unsuitable(problem: Problem, degree: int, shape: str | None, mesh: Mesh | None) -> str | None:
     """Why linear="geometric" can't be used, or None."""
@@ -165,22 +170,16 @@ def _scales(dtype: Any) -> Scales:
     return Scales(*(jnp.asarray(v, dtype) for v in (0.0, 1.0, 0.0)))
 
 
-def _inverse(system: LatticeSystem) -> Array:
-    """∂ξ/∂x, the same in every cell."""
-    return jnp.diag(1 / jnp.asarray(system.lattice.spacing[::-1], system.points.dtype))
-
-
 def coefficient(system: LatticeSystem) -> tuple[Array, Array]:
     """k in the middle of each cell, (cells), and how far ∂F/∂∇u is from k times the identity."""
     name, dim = system.field, len(system.lattice.cells)
     cells = system.space.mesh.cells
     ends = system.points[cells[:, 0]], system.points[cells[:, -1]]
     zero, flat = jnp.zeros((), system.points.dtype), jnp.zeros(dim, system.points.dtype)
-    inverse = _inverse(system)
 
     def one(x: Array, region: Array, cell: Array) -> tuple[Array, Array]:
         def flux(gradient: Array) -> Array:
-            place = Place(x, zero, region, cell, None, inverse)
+            place = Place(x, zero, region, cell, None, system.inverse)
             values, slopes = {name: zero}, {name: gradient}
             return system.density(values, slopes, place, {}, _scales(x.dtype))[name][1]
 
@@ -202,13 +201,12 @@ def load(system: LatticeSystem) -> Array:
     spacing = jnp.asarray(system.lattice.spacing[::-1], low.dtype)
     zero, flat = jnp.zeros((), low.dtype), jnp.zeros(len(spacing), low.dtype)
     numbers = jnp.arange(len(low), dtype=jnp.int32)
-    inverse = _inverse(system)
 
     def at_point(out: tuple[Array, ...], item: Any):
         xi, weight, rows = item
 
         def one(corner: Array, region: Array, cell: Array):
-            place = Place(corner + xi * spacing, zero, region, cell, None, inverse)
+            place = Place(corner + xi * spacing, zero, region, cell, None, system.inverse)
             return system.density({name: zero}, {name: flat}, place, {}, _scales(xi.dtype))[name]
 
         c0, c1 = jax.vmap(one)(low, system.regions, numbers)
@@ -226,7 +224,7 @@ def load(system: LatticeSystem) -> Array:
     for i, values in enumerate(local):
         out = out.at[mesh.cells[:, i]].add(values, unique_indices=True)
     for side in system.sides:
-        out = _add_side(out, side, name, inverse)
+        out = _add_side(out, side, name, system.inverse)
     return out.reshape(system.lattice.nodes)
 
 

@@ -98,7 +98,7 @@ class SparseFactor:
         transposed = matrix.T.tocsc()
         options: dict[str, Any] = {}
         diagonal = matrix.diagonal()
-        if (diagonal > 0).all() and is_symmetric(matrix):
+        if (diagonal > 0).all() and reduced.symmetric:
             # Minimum degree on the symmetric pattern fills less; the diagonal serves as pivot.
             options = {
                 "permc_spec": "MMD_AT_PLUS_A",
@@ -119,15 +119,3 @@ class SparseFactor:
     def inner(self, b: NDArray, transpose: bool) -> NDArray:
         """In the reduced unknowns."""
         return self.lu.solve(b, trans="N" if transpose else "T")
-
-
-def is_symmetric(matrix: Any) -> bool:
-    """To rounding."""
-    other = matrix.T.tocsr()
-    other.sort_indices()
-    same = np.array_equal(matrix.indptr, other.indptr)
-    if same and np.array_equal(matrix.indices, other.indices):
-        size = np.abs(matrix.data).max(initial=0.0)
-        return bool(np.abs(matrix.data - other.data).max(initial=0.0) <= 1e-12 * size)
-    difference = abs(matrix - other)
-    return difference.nnz == 0 or difference.max() <= 1e-12 * abs(matrix).max()

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from solvers.linear._direct import SparseFactor, is_symmetric
+from solvers.linear._direct import SparseFactor
 from solvers.linear._iterations import ITERATIONS, Outcome
 from solvers.linear._journal import Failure
 from solvers.linear._layout import Layout
@@ -76,7 +76,7 @@ class IterativeFactor:
             self._name_singular(values)
             return
         matrix = self.reduced.matrix
-        symmetric = is_symmetric(matrix)
+        symmetric = self.reduced.symmetric
         definite = symmetric and bool((matrix.diagonal() > 0).all())
         saddle = bool(layout.multipliers)
         self.preconditioner = preconditioner

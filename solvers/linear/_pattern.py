@@ -74,6 +74,13 @@ class SparsePattern:
             del self._factors[: -(_KEPT if self.count < _MANY else 1)]
         return made
 
+    def forget(self) -> None:
+        """Drops factors and preconditioners, and keeps what is known of the places."""
+        with self._lock:
+            self._factors.clear()
+        structure = self.peek("structure")
+        self._latest = {} if structure is None else {"structure": structure}
+
     def once(self, key: str, make: Callable[[], Any]) -> Any:
         """What was found out about the places alone, such as an ordering; made once."""
         if key not in self._analyses:

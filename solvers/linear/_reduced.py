@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,15 @@ class Structure:
     slots: NDArray[np.integer] | None
     indptr: NDArray[np.integer]
     indices: NDArray[np.integer]
+
+    @functools.cached_property
+    def mirror(self) -> NDArray[np.integer] | None:
+        """The place of the transpose's value for each value; None where it has other places."""
+        count, n = len(self.indices), len(self.keep)
+        numbers = np.arange(count, dtype=np.int32)
+        other = sp.csr_matrix((numbers, self.indices, self.indptr), shape=(n, n)).T.tocsr()
+        same = np.array_equal(other.indptr, self.indptr)
+        return other.data if same and np.array_equal(other.indices, self.indices) else None
 
     def matrix(self, values: NDArray) -> sp.csr_matrix:
         data = values if self.slots is None else values[self.slots]
@@ -63,6 +73,15 @@ class Reduced:
         zero = np.flatnonzero(self.rest == 0)
         if len(zero) and self.fault is None:
             self.fault = f"{len(zero)} equations have no entry at all, the first is {zero[0]}"
+
+    @functools.cached_property
+    def symmetric(self) -> bool:
+        """To rounding."""
+        mirror, data = self.structure.mirror, self.matrix.data
+        if mirror is None:
+            return is_symmetric(self.matrix)
+        size = np.abs(data).max(initial=0.0)
+        return bool(np.abs(data - data[mirror]).max(initial=0.0) <= 1e-12 * size)
 
     def solve(self, b: NDArray, inner: Any) -> NDArray:
         """x, where `inner` solves the reduced system."""
@@ -169,3 +188,15 @@ def _describe(unknowns: NDArray[np.integer], parts: int, found: list[str], layou
                 f"{', '.join(found)}: fix these there by a condition, a pin or a gauge"
             )
     return f"nothing holds {', '.join(found)}"
+
+
+def is_symmetric(matrix: Any) -> bool:
+    """To rounding."""
+    other = matrix.T.tocsr()
+    other.sort_indices()
+    same = np.array_equal(matrix.indptr, other.indptr)
+    if same and np.array_equal(matrix.indices, other.indices):
+        size = np.abs(matrix.data).max(initial=0.0)
+        return bool(np.abs(matrix.data - other.data).max(initial=0.0) <= 1e-12 * size)
+    difference = abs(matrix - other)
+    return difference.nnz == 0 or difference.max() <= 1e-12 * abs(matrix).max()
