@@ -6,8 +6,10 @@ jax.config.update("jax_enable_x64", True)
 import physml as pm
 
 
-def main(budget: float = 40.0, methods: list | None = None) -> dict[str, float]:
-    """Relative L2 error of each method."""
+def main(
+    budget: float | None = 40.0, methods: list | None = None, steps: int | None = None
+) -> dict[str, float]:
+    """Relative L2 error of each method; the neural ones get a budget in seconds, or in steps."""
     problem = pm.library.burgers()
     if methods is None:
         methods = [
@@ -19,7 +21,7 @@ def main(budget: float = 40.0, methods: list | None = None) -> dict[str, float]:
             pm.CPINN(),
             pm.VPINN(),
         ]
-    comparison = pm.compare(problem, methods, budget=budget)
+    comparison = pm.compare(problem, methods, budget=budget, steps=steps)
     print(comparison)
     return {row.label: row.median.l2 for row in comparison.rows if row.median is not None}
 

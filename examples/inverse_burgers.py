@@ -19,8 +19,8 @@ def measurements(noise: float = 0.01) -> pm.Observations:
     return pm.Observations(x, t, values, "u", noise=noise)
 
 
-def main(budget: float = 40.0) -> tuple[float, float]:
-    """ν by finite elements and their adjoint, and by a PINN."""
+def main(budget: float | None = 40.0, steps: int | None = None) -> tuple[float, float]:
+    """ν by finite elements and their adjoint, and by a PINN within a budget of seconds or steps."""
     guess = pm.library.burgers(nu=0.1)
     data = measurements()
     classical = pm.fit(
@@ -28,7 +28,7 @@ def main(budget: float = 40.0) -> tuple[float, float]:
     )
     # The equation is exact and the data are not: with weight 1 the network would follow the noise.
     network = pm.PINN(weights={"equation": 1e4})
-    neural = pm.fit(guess, data, network, lambda pde: pde.nu, budget=budget)
+    neural = pm.fit(guess, data, network, lambda pde: pde.nu, budget=budget, steps=steps)
     return classical.number, neural.number
 
 

@@ -37,10 +37,13 @@ problem = pm.Problem(
 )
 
 
-def main(budget: float = 40.0) -> float:
-    """Largest difference of any method to the finite elements, relative to the solution."""
+def main(budget: float | None = 40.0, steps: int | None = None) -> float:
+    """Largest difference of any method to the finite elements, relative to the solution.
+
+    The neural methods get a budget in seconds, or in steps.
+    """
     methods = [pm.FiniteElement(), pm.Chebyshev(), pm.PINN(), pm.VPINN()]
-    solutions = [pm.solve(problem, method, budget=budget) for method in methods]
+    solutions = [pm.solve(problem, method, budget=budget, steps=steps) for method in methods]
     x = jnp.linspace(0.0, 1.0, 101)[:, None]
     t = jnp.linspace(0.0, 0.2, 21)[:, None]
     fields = [solution["u"](x, t) for solution in solutions]

@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from solvers import SolverError as SolverError
     from solvers import Stats as Stats
     from solvers.fem import AdaptiveFiniteElement as AdaptiveFiniteElement
+    from solvers.fem import DiscontinuousGalerkin as DiscontinuousGalerkin
     from solvers.fem import Estimate as Estimate
     from solvers.fem import FiniteElement as FiniteElement
     from solvers.fem import estimate as estimate
@@ -145,6 +146,7 @@ _EXPORTS: dict[str, str] = {
     "Definition": "pdes",
     "Difference": "pdes",
     "Dirichlet": "pdes",
+    "DiscontinuousGalerkin": "solvers.fem",
     "Disk": "pdes",
     "Domain": "pdes",
     "Estimate": "solvers.fem",

@@ -89,11 +89,22 @@ class FieldFunction(eqx.Module):
             raise ValueError(f"positions have shape (…, {self.dim}), got {x.shape}{hint}")
         batch = jnp.broadcast_shapes(x.shape[:-1], t.shape)
         if batch == ():
-            return self.representation.values(x, t)[self.field]
+            return _at_point(self.representation, self.field, x, t)
         points = jnp.broadcast_to(x, (*batch, self.dim)).reshape(-1, self.dim)
         times = jnp.broadcast_to(t, batch).reshape(-1)
-        out = jax.vmap(lambda y, s: self.representation.values(y, s)[self.field])(points, times)
+        out = _at_points(self.representation, self.field, points, times)
         return out.reshape(*batch, *out.shape[1:])
+
+
+# Compiled as a whole: operation by operation, each would be compiled for every new shape.
+@eqx.filter_jit
+def _at_point(representation: Representation, field: str, x: Array, t: Array) -> Array:
+    return representation.values(x, t)[field]
+
+
+@eqx.filter_jit
+def _at_points(representation: Representation, field: str, x: Array, t: Array) -> Array:
+    return jax.vmap(lambda y, s: representation.values(y, s)[field])(x, t)
 
 
 class Solution(eqx.Module):

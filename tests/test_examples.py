@@ -27,15 +27,16 @@ def test_every_example_is_short_and_tested():
 
 
 def test_your_own_equation():
-    assert load("your_own_equation").main() < 1e-3
+    # Steps, so that a busy machine gives the same; the benchmark has the budget in seconds.
+    assert load("your_own_equation").main(budget=None, steps=100) < 1e-3
 
 
 def test_burgers_all_methods():
-    errors = load("burgers_all_methods").main(budget=45.0)
+    errors = load("burgers_all_methods").main(budget=None, steps=160)
     assert set(errors) >= {"Chebyshev", "PINN", "CPINN", "VPINN"}
     assert len(errors) == 6
     assert min(errors.values()) < 1e-5
-    # Bounds for a shared machine; the accuracy at full budget is a row of the benchmark.
+    # After a few steps; the accuracy at full budget is a row of the benchmark.
     assert max(errors.values()) < 5e-2
 
 
@@ -44,7 +45,7 @@ def test_poisson_from_gmsh(tmp_path):
 
 
 def test_inverse_burgers():
-    classical, neural = load("inverse_burgers").main()
+    classical, neural = load("inverse_burgers").main(budget=None, steps=40)
     assert classical == pytest.approx(0.05, rel=0.05)
     assert neural == pytest.approx(0.05, rel=0.05)
 

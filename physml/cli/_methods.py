@@ -43,6 +43,12 @@ class NotAvailable(ValueError):
 
 METHODS: dict[str, Entry] = {
     "fem": Entry("FiniteElement", False, "finite elements", by_dim={1: {"cells": 2048}}),
+    "dg": Entry(
+        "DiscontinuousGalerkin",
+        False,
+        "discontinuous elements, for balance laws",
+        by_dim={1: {"cells": 512}},
+    ),
     "fv": Entry("FiniteVolume", False, "finite volumes, for balance laws"),
     "fourier": Entry("Fourier", False, "Fourier pseudo-spectral, for periodic domains"),
     "chebyshev": Entry("Chebyshev", False, "Chebyshev collocation, for boxes"),

@@ -1,6 +1,7 @@
-"""Continuous finite elements on meshes of one shape of cell."""
+"""Finite elements on meshes of one shape of cell, continuous and discontinuous."""
 
 from solvers.fem._adapt import AdaptiveFiniteElement
+from solvers.fem._discontinuous import DiscontinuousGalerkin
 from solvers.fem._estimate import Estimate, estimate
 from solvers.fem._functionals import integrate, reaction
 from solvers.fem._method import FiniteElement
@@ -8,6 +9,7 @@ from solvers.fem._system import FEMSystem
 
 __all__ = [
     "AdaptiveFiniteElement",
+    "DiscontinuousGalerkin",
     "Estimate",
     "FEMSystem",
     "FiniteElement",

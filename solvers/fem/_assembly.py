@@ -21,7 +21,7 @@ from solvers._pointwise import at_points
 from solvers.fem._analysis import Analysis, Blocks, Direction
 from solvers.fem._density import Place
 from solvers.fem._geometry import inverse, jacobians, pull_back
-from solvers.fem._tables import Group, Tables
+from solvers.fem._tables import OUTSIDE, Group, Tables
 
 Fields = dict[str, Array]
 
@@ -33,7 +33,8 @@ class Batch(eqx.Module):
         corners: numbers of the geometry's nodes, (chunks, nodes, chunk).
         dofs: of each field, (chunks, nodes × components, chunk).
         region, cell: numbers, (chunks, chunk). facet: local number of the facet, or None.
-        active: 0 for the padding at the end.
+        active: 0 for the padding at the end. penalty: of jumps on facets, (chunks, chunk), or None.
+        outside: the outer cells of interior facets, or None; only where they are is read.
         slots: where each block of the element matrix goes in the matrix's values, (chunks,
             column components, row components, chunk, row nodes × column nodes).
     """
@@ -45,6 +46,8 @@ class Batch(eqx.Module):
     facet: Array | None
     active: Array
     slots: dict[str, Array]
+    penalty: Array | None = None
+    outside: Batch | None = None
 
 
 class Integral(eqx.Module):
@@ -127,13 +130,9 @@ class _Chunk:
     def __init__(self, integral: Integral, tables: Tables, piece: Batch, points: Array, t: Array):
         self.integral, self.tables, self.piece = integral, tables, piece
         self.shapes = dict(integral.shapes)
-        geometry, weights = self._pick(tables.geometry), self._pick(tables.weights)
-        corners = points[piece.corners]
-        slopes, values = geometry[..., 1:, :], geometry[..., 0, :]
-        if tables.affine:
-            slopes = slopes[..., :1, :, :]
-        self.inverse, det = inverse(jacobians(corners, slopes))
-        x = jnp.einsum("cqv,vck->kqc" if tables.facets else "qv,vck->kqc", values, corners)
+        self._picked: dict[str, Array] = {}
+        x, self._inside, det = self._mapped(piece, points)
+        weights = self._pick(tables.weights)
         dim, q, c = x.shape
         self.dim, self.q, self.c = dim, q, c
         self.scale = jnp.abs(det) * piece.active
@@ -141,24 +140,55 @@ class _Chunk:
         if tables.normals is not None:
             reference = self._pick(tables.normals)
             pulled = [
-                sum(self.inverse[r][k] * reference[None, :, r] for r in range(dim))
+                sum(self._inside[r][k] * reference[None, :, r] for r in range(dim))
                 for k in range(dim)
             ]
             length = jnp.sqrt(sum(e**2 for e in pulled))
             self.scale = self.scale * length
             normal = jnp.stack([self._spread(e / length) for e in pulled])
         self.measure = self.scale * (weights.T if tables.facets else weights[:, None])
-        self.place = Place(
-            x.reshape(dim, q * c),
-            jnp.broadcast_to(t, (q * c,)),
+        outside = None
+        if tables.sided:
+            assert piece.outside is not None
+            y, self._outside, _ = self._mapped(piece.outside, points)
+            outside = self._place(piece.outside, y, self._outside, t, None, None)
+        self.place = self._place(piece, x, self._inside, t, normal, outside)
+
+    def _mapped(self, piece: Batch, points: Array) -> tuple[Array, list[list[Array]], Array]:
+        """Points (dim, q, c), and the inverse and determinant of the map's Jacobian."""
+        geometry, corners = self._pick(self.tables.geometry, piece), points[piece.corners]
+        slopes, values = geometry[..., 1:, :], geometry[..., 0, :]
+        if self.tables.affine:
+            slopes = slopes[..., :1, :, :]
+        subscripts = "cqv,vck->kqc" if self.tables.facets else "qv,vck->kqc"
+        x = jnp.einsum(subscripts, values, corners)
+        return x, *inverse(jacobians(corners, slopes))
+
+    def _place(self, piece: Batch, x: Array, back: Any, t: Array, normal: Any, outside: Any):
+        return Place(
+            x.reshape(self.dim, -1),
+            jnp.broadcast_to(t, (self.q * self.c,)),
             self._spread(piece.region),
             self._spread(piece.cell),
             normal,
-            jnp.stack([jnp.stack([self._spread(e) for e in row]) for row in self.inverse]),
+            jnp.stack([jnp.stack([self._spread(e) for e in row]) for row in back]),
+            None if piece.penalty is None else self._spread(piece.penalty),
+            outside,
         )
 
-    def _pick(self, table: Array) -> Array:
-        return table[self.piece.facet] if self.tables.facets else table
+    def _pick(self, table: Array, piece: Batch | None = None) -> Array:
+        return table[(piece or self.piece).facet] if self.tables.facets else table
+
+    def _basis(self, name: str) -> Array:
+        """Of a field, of one of both cells; picked once, since every gather takes compiling."""
+        if name not in self._picked:
+            side = self.piece.outside if name.startswith(OUTSIDE) else self.piece
+            self._picked[name] = self._pick(self.tables.basis[name], side)
+        return self._picked[name]
+
+    def _inverse(self, name: str) -> list[list[Array]]:
+        """∂ξ/∂x in the cell that a field belongs to."""
+        return self._outside if name.startswith(OUTSIDE) else self._inside
 
     def _spread(self, a: Array) -> Array:
         return jnp.broadcast_to(a, (self.q, self.c)).reshape(self.q * self.c)
@@ -187,7 +217,7 @@ class _Chunk:
             if 1 in kinds:
                 slopes = [f[..., :, :] for f in found[-self.dim :]]
                 columns = [
-                    sum(self.inverse[r][k] * slopes[r] for r in range(self.dim))
+                    sum(self._inverse(name)[r][k] * slopes[r] for r in range(self.dim))
                     for k in range(self.dim)
                 ]
                 stacked = jnp.stack(columns, axis=1)
@@ -197,9 +227,12 @@ class _Chunk:
     def interpolate(self, name: str, z: Array, rows: list[int]) -> list[Array]:
         """Value (row 0) and reference slopes of one field, (components, q, c) each."""
         dofs = self.piece.dofs[name]
-        table = self._pick(self.tables.basis[name])
+        table = self._basis(name)
         nodes = table.shape[-1]
         local = z[dofs].reshape(nodes, -1, self.c)
+        if self.tables.facets and len(rows) == table.shape[-2]:
+            found = jnp.einsum("cqrn,nsc->rsqc", table, local)
+            return [found[r] for r in rows]
         subscripts = "cqn,nsc->sqc" if self.tables.facets else "qn,nsc->sqc"
         if self.tables.facets or len(rows) == 1:
             return [jnp.einsum(subscripts, table[..., r, :], local) for r in rows]
@@ -234,11 +267,14 @@ class _Chunk:
             if c1 is not None and (name, 1) in self.integral.analysis.rows:
                 c1 = c1.reshape(-1, self.dim, self.q, self.c)
                 components = [c1[:, k] for k in range(self.dim)]
-                parts += [p for p in pull_back(self.inverse, components) if p is not None]
+                pulled = pull_back(self._inverse(name), components)
+                parts += [p for p in pulled if p is not None]
                 picked += range(1, self.dim + 1)
             if not parts:
                 continue
-            table = self._pick(self.tables.basis[name])[..., jnp.array(picked), :]
+            table = self._basis(name)
+            if len(picked) < table.shape[-2]:
+                table = jnp.stack([table[..., r, :] for r in picked], axis=-2)
             weighted = jnp.stack([part * self.measure for part in parts])
             subscripts = "cqrn,rsqc->nsc" if self.tables.facets else "qrn,rsqc->nsc"
             local = jnp.einsum(subscripts, table, weighted)
@@ -313,6 +349,8 @@ class _Chunk:
                 for at_pair in zip(*columns, strict=True)
             ]
         )
+        if self.tables.sided:
+            return contract_sides(group, d, self._basis(group.row), self._basis(group.column))
         if self.tables.facets:
             assert group.left is not None and group.right is not None
             left, right = self._pick(group.left), self._pick(group.right)
@@ -341,13 +379,33 @@ class _Chunk:
                 column = [found.get((a * high + k, b * wide + m)) for k in range(high)]
                 if group.averaged and self.q > 1:
                     column = [None if e is None else self._mean(e) for e in column]
-                columns.append(pull_back(self.inverse, column) if kind[0] else column)
+                columns.append(pull_back(self._inverse(group.row), column) if kind[0] else column)
             for i, r in group.pairs(self.dim, kind):
                 line = [column[i - 1 if kind[0] else 0] for column in columns]
-                out.append(pull_back([self.inverse[r - 1]], line)[0] if kind[1] else line[0])
+                back = self._inverse(group.column)
+                out.append(pull_back([back[r - 1]], line)[0] if kind[1] else line[0])
         return out
 
     def _mean(self, values: Array) -> Array:
         """Over the points of a cell, with their weights."""
         share = self.tables.weights / jnp.sum(self.tables.weights)
         return (share @ values)[None]
+
+
+def contract_sides(group: Group, d: Array, test: Array, trial: Array) -> Array:
+    """Element matrices of one pair of fields on interior facets, (components, cells, nodes²).
+
+    Arguments:
+        d: the tangent, (pairs, q, components, cells). test, trial: (cells, q, 1 + dim, nodes).
+    """
+    dim = test.shape[2] - 1
+    pairs = [pair for kind in group.kinds for pair in group.pairs(dim, kind)]
+    terms: dict[int, Array] = {}
+    # The trial tables first, by test row: fewer products than pairs of tables have.
+    for (i, r), factor in zip(pairs, d, strict=True):
+        term = jnp.einsum("qac,cqm->caqm", factor, trial[:, :, r])
+        terms[i] = terms[i] + term if i in terms else term
+    rows = sorted(terms)
+    left = test[:, :, jnp.array(rows)]
+    out = jnp.einsum("cqin,caiqm->acnm", left, jnp.stack([terms[i] for i in rows], axis=2))
+    return out.reshape(*out.shape[:2], -1)

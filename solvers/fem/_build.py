@@ -22,6 +22,7 @@ from solvers.fem._density import CellDensity, FacetDensity, StorageDensity, samp
 from solvers.fem._element import SIMPLICES, lagrange
 from solvers.fem._space import Space
 from solvers.fem._tables import (
+    OUTSIDE,
     cell_tables,
     constant_tables,
     facet_tables,
@@ -69,8 +70,13 @@ def batch(
     cells: np.ndarray,
     facet: np.ndarray | None,
     points: int,
+    others: np.ndarray | None = None,
 ) -> Batch:
-    """The given cells (or facets, by cell and local number) in chunks."""
+    """The given cells (or facets, by cell and local number) in chunks.
+
+    Arguments:
+        pairs: (row, column) of the blocks, marked `OUTSIDE` where they are of the cells `others`.
+    """
     mesh = space.mesh
     _, corners = geometry_points(mesh)
     chunk = chunk_size(len(cells), points)
@@ -87,7 +93,10 @@ def batch(
         return jnp.asarray(np.moveaxis(rows, 1, -1))
 
     def slots(pair: tuple[str, str]) -> Any:
-        found = coupling.slots(*pair, cells)
+        row, column = (name.removeprefix(OUTSIDE) for name in pair)
+        outer = cells if others is None else others
+        sides = [outer if name.startswith(OUTSIDE) else cells for name in pair]
+        found = coupling.slots(row, column, *sides)
         out = np.empty((pieces, *found.shape[:2], chunk, found.shape[3]), np.int32)
         for piece in range(pieces):
             here = found[:, :, piece * chunk : (piece + 1) * chunk]
@@ -173,22 +182,17 @@ def make_integrals(
             integrated exactly, by one point. stabilization: None or "supg".
     """
     problem = with_padded_cells(problem, space.mesh)
-    mesh, dim = space.mesh, space.mesh.dim
+    mesh, outside = space.mesh, sample(problem, normal=True)
     shapes = tuple(problem.shapes.items())
-    inside, outside = sample(problem, normal=False), sample(problem, normal=True)
-    simplex = mesh.shape in SIMPLICES
-    density = traced(CellDensity(problem, not problem.steady, stabilization, simplex), *inside)
-    found = analyse(density, inside)
+    density, found = cell_density(problem, mesh, stabilization)
     boundary = [(part, d, analyse(d, outside)) for part, d in boundary_densities(problem)]
     every = found.blocks.union(*(a.blocks for _, _, a in boundary))
     pairs = frozenset((b[0], b[2]) for b in every)
     coupling = coupling_of(space, pairs, borders)
-    symmetric = found.diagonal(dim)
-    tables = cell_tables(space, degree, found.blocks, symmetric=symmetric)
-    flat = exact and found.constant and is_affine_map(mesh)
-    once = constant_tables(space, found.blocks, symmetric=symmetric) if flat else tables
-    cells = cell_batch(space, coupling, pairs, 1 if flat else len(tables.weights))
-    integrals = [Integral(density, cells, tables, once, found, shapes, True)]
+    cells, storage = cell_integrals(
+        problem, space, degree, coupling, pairs, density, found, exact=exact
+    )
+    integrals = [cells]
     for part, facet_density, facet_analysis in boundary:
         index = mesh.boundary_names.index(part) if part in mesh.boundary_names else -1
         chosen = mesh.facets[mesh.facet_parts == index]
@@ -200,11 +204,40 @@ def make_integrals(
             integrals.append(
                 Integral(facet_density, facets, on_facets, on_facets, facet_analysis, shapes, True)
             )
-    storage = None
-    if not problem.steady and problem.evolving:
-        held = traced(StorageDensity(problem), *inside)
-        storage = Integral(held, cells, tables, tables, analyse(held, inside), shapes, False)
     return coupling, integrals, storage
+
+
+def cell_density(problem: Problem, mesh: Mesh, stabilization: str | None) -> tuple[Traced, Any]:
+    """The density of the cells, and what it depends on."""
+    inside = sample(problem, normal=False)
+    simplex = mesh.shape in SIMPLICES
+    density = traced(CellDensity(problem, not problem.steady, stabilization, simplex), *inside)
+    return density, analyse(density, inside)
+
+
+def cell_integrals(
+    problem: Problem,
+    space: Space,
+    degree: int,
+    coupling: Coupling,
+    pairs: frozenset[tuple[str, str]],
+    density: Traced,
+    found: Any,
+    *,
+    exact: bool,
+) -> tuple[Integral, Integral | None]:
+    """The integral over the cells, and that of the storage in time."""
+    inside, shapes = sample(problem, normal=False), tuple(problem.shapes.items())
+    symmetric = found.diagonal(space.mesh.dim)
+    tables = cell_tables(space, degree, found.blocks, symmetric=symmetric)
+    flat = exact and found.constant and is_affine_map(space.mesh)
+    once = constant_tables(space, found.blocks, symmetric=symmetric) if flat else tables
+    cells = cell_batch(space, coupling, pairs, 1 if flat else len(tables.weights))
+    integral = Integral(density, cells, tables, once, found, shapes, True)
+    if problem.steady or not problem.evolving:
+        return integral, None
+    held = traced(StorageDensity(problem), *inside)
+    return integral, Integral(held, cells, tables, tables, analyse(held, inside), shapes, False)
 
 
 def check_cells(mesh: Mesh) -> None:

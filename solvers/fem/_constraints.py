@@ -48,7 +48,10 @@ class _Normal(eqx.Module):
 
 def essential_values(problem: Problem, space: Space) -> tuple[list[Essential], NDArray[np.bool_]]:
     """All prescribed values, in the order in which later ones win, and a mask of their entries
-    and of those that pad the vector."""
+    and of those that pad the vector.
+
+    In a broken space conditions are weak: pins only.
+    """
     groups: list[Essential] = []
 
     def add(name, nodes, value, components) -> None:
@@ -59,7 +62,7 @@ def essential_values(problem: Problem, space: Space) -> tuple[list[Essential], N
     fixed = np.ones(space.length, dtype=bool)
     fixed[space.real] = False
     mesh = space.mesh
-    for part, by_field in problem.conditions.items():
+    for part, by_field in problem.conditions.items() if not space.broken else ():
         index = mesh.boundary_names.index(part) if part in mesh.boundary_names else -1
         facets = mesh.facets[mesh.facet_parts == index]
         if not len(facets):

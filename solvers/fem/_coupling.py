@@ -8,15 +8,18 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from solvers.fem._interior import neighbours
 from solvers.fem._space import Space
 from solvers.linear import SparsePattern
 
 Integers = NDArray[np.integer]
+Pairs = frozenset[tuple[str, str]]
 _AT_ONCE = 4_000_000
 
 
 class Coupling:
-    """Which unknowns meet in an element, found for nodes and expanded to their components.
+    """Which unknowns meet in an element or across a facet, found for nodes and expanded to their
+    components.
 
     Attributes:
         pattern: of the matrix, padding and multipliers of mean values included.
@@ -24,7 +27,7 @@ class Coupling:
         borders: for each mean value its unknowns, and the slots of its column and row.
     """
 
-    def __init__(self, space: Space, pairs: frozenset[tuple[str, str]], borders: tuple[str, ...]):
+    def __init__(self, space: Space, pairs: Pairs, borders: tuple[str, ...], across: Pairs):
         self.space = space
         self._first = {}
         count = 0
@@ -37,7 +40,7 @@ class Coupling:
         widths.append(np.ones(len(borders), np.int32))
         multipliers = count + np.arange(len(borders))
         count += len(borders)
-        self._nodes = self._meeting(pairs, borders, multipliers, count)
+        self._nodes = self._meeting(pairs, across, borders, multipliers, count)
         self._expand(np.concatenate(widths))
         self.diagonal = self._diagonal(np.concatenate(widths))
         self.borders = [self._border(b, int(i)) for b, i in zip(borders, multipliers, strict=True)]
@@ -47,10 +50,10 @@ class Coupling:
         nodes = nodes if cells is None else nodes[cells]
         return nodes.astype(np.int32) + np.int32(self._first[field])
 
-    def _meeting(self, pairs, borders, multipliers, count: int) -> sp.csr_matrix:
+    def _meeting(self, pairs, across, borders, multipliers, count: int) -> sp.csr_matrix:
         """The pattern of nodes: products of incidence matrices of cells and nodes."""
         incidence = {}
-        for field in {name for pair in pairs for name in pair}:
+        for field in {name for pair in pairs | across for name in pair}:
             numbers = self._numbers(field)
             indptr = np.arange(len(numbers) + 1, dtype=np.int64) * numbers.shape[1]
             ones = np.ones(numbers.size, bool)
@@ -59,6 +62,10 @@ class Coupling:
         total = sp.csr_matrix(sp.eye_array(count, dtype=bool))
         for row, column in sorted(pairs):
             total = total + incidence[row].T.tocsr() @ incidence[column]
+        if across:
+            beside = neighbours(self.space.mesh)
+        for row, column in sorted(across):
+            total = total + incidence[row].T.tocsr() @ (beside @ incidence[column])
         for border, number in zip(borders, multipliers, strict=True):
             field = border.rsplit("|", 1)[0]
             nodes = self._first[field] + np.arange(self.space.scalars[field].size)
@@ -121,10 +128,13 @@ class Coupling:
         other = np.full(len(nodes), number)
         return unknowns, self._slot(nodes, other, a, 0), self._slot(other, nodes, 0, a)
 
-    def slots(self, row: str, column: str, cells: Integers) -> Integers:
+    def slots(
+        self, row: str, column: str, cells: Integers, others: Integers | None = None
+    ) -> Integers:
         """Of one block of the element matrices, (column components, row components, cells, row
-        nodes × column nodes)."""
-        left, right = self._numbers(row, cells), self._numbers(column, cells)
+        nodes × column nodes); the columns are those of `others`, by default the same cells."""
+        left = self._numbers(row, cells)
+        right = self._numbers(column, cells if others is None else others)
         n, m = left.shape[1], right.shape[1]
         sizes = self.space.components[column], self.space.components[row]
         out = np.empty((*sizes, len(cells), n * m), np.int32)
@@ -146,7 +156,11 @@ class Coupling:
 
 @functools.lru_cache(maxsize=8)
 def coupling_of(
-    space: Space, pairs: frozenset[tuple[str, str]], borders: tuple[str, ...]
+    space: Space, pairs: Pairs, borders: tuple[str, ...], across: Pairs = frozenset()
 ) -> Coupling:
-    """The same space and coupled fields keep one pattern, and with it its factors."""
-    return Coupling(space, pairs, borders)
+    """The same space and coupled fields keep one pattern, and with it its factors.
+
+    Arguments:
+        pairs: fields that meet in a cell. across: those that meet across a facet as well.
+    """
+    return Coupling(space, pairs, borders, across)

@@ -29,7 +29,8 @@ Values = dict[str, Array]
 class Place(eqx.Module):
     """Where an integrand is evaluated, at one point: position, time, region, cell, normal.
 
-    `inverse` is ∂ξ/∂x of the map from the reference cell, (dim, dim) as [reference, physical].
+    `inverse` is ∂ξ/∂x of the map from the reference cell, (dim, dim) as [reference, physical];
+    `penalty` that of a jump on a facet; `outside` the place in the other cell of an interior facet.
     """
 
     x: Array
@@ -38,6 +39,8 @@ class Place(eqx.Module):
     cell: Array
     n: Array | None = None
     inverse: Array | None = None
+    penalty: Array | None = None
+    outside: Place | None = None
 
 
 class Scales(eqx.Module):

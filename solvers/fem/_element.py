@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import basix
@@ -129,3 +130,31 @@ def facet_quadrature(shape: str, degree: int) -> tuple[Floats, Floats, Floats]:
         points.append(v[0] + s @ tangents)
         weights.append(w * np.sqrt(np.linalg.det(tangents @ tangents.T)))
     return np.array(points), np.array(weights), normals
+
+
+def turns(shape: str) -> tuple[tuple[int, ...], ...]:
+    """How the corners of a cell's facet may lie in those of the same facet of a neighbour: corner
+    i here is corner `turn[i]` there. The first is the identity."""
+    count = len(FACETS[shape][0])
+    found = itertools.permutations(range(count))
+    if shape != "hexahedron":
+        return tuple(found)
+    # Corners of a square are numbered by rows: diagonals stay diagonals.
+    return tuple(turn for turn in found if {turn[0], turn[3]} in ({0, 3}, {1, 2}))
+
+
+@functools.lru_cache(maxsize=64)
+def turned_facets(shape: str, degree: int) -> Floats:
+    """Points of `facet_quadrature` in the order of a neighbour whose facet is turned,
+    (facets × turns, q, dim): point k is that which the neighbour calls k."""
+    corners = np.asarray(basix.geometry(_cell(shape)))
+    out = []
+    for local in FACETS[shape]:
+        for turn in turns(shape):
+            v = corners[[local[i] for i in turn]]
+            if shape == "interval":
+                out.append(np.array(v))
+                continue
+            s, _ = _quadrature(_FACET_SHAPES[shape], degree)
+            out.append(v[0] + s @ (v[1 : s.shape[1] + 1] - v[0]))
+    return np.array(out)

@@ -94,6 +94,11 @@ def estimate(
             f"{getattr(solution.method, 'name', type(solution.method).__name__)}: "
             "use pm.FiniteElement"
         )
+    if representation.space.broken:
+        raise NotApplicable(
+            "estimates are of continuous finite elements, whose fields don't jump: "
+            "use pm.FiniteElement"
+        )
     problem = solution.problem
     if t is None:
         t = 0.0 if problem.time is None else problem.time[1]

@@ -127,6 +127,11 @@ def reaction(solution: Solution, field: str, over: str, t: Any = None) -> Array:
     if not isinstance(representation, FEMRepresentation):
         raise ValueError("reactions are of finite element solutions; use solution.integrate")
     space, mesh = representation.space, representation.space.mesh
+    if space.broken:
+        raise ValueError(
+            "reactions are of continuous finite elements; of discontinuous ones use "
+            "solution.integrate(lambda p: flux @ p.n, over=…)"
+        )
     if field not in space.components or over not in mesh.boundary_names:
         raise ValueError(
             f"no reaction of {field!r} over {over!r}: the fields are {sorted(space.components)}, "

@@ -36,7 +36,9 @@ def _block(space: Space, name: str, multiplier: bool) -> Block:
         scalar.coordinates,
         degree,
         multiplier,
-        functools.cache(functools.partial(_interpolation, space, scalar)) if degree > 1 else None,
+        functools.cache(functools.partial(_interpolation, space, scalar))
+        if degree > 1 or space.broken
+        else None,
         functools.cache(functools.partial(_diagonals, space, scalar)),
         functools.partial(_couplings, space, scalar) if simple else None,
     )

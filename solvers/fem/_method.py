@@ -24,6 +24,7 @@ from solvers.fem._build import (
     uncondensed,
 )
 from solvers.fem._constraints import essential_values
+from solvers.fem._coupling import Coupling
 from solvers.fem._lattice import lattice_system, solve_on_lattice, unsuitable
 from solvers.fem._layout import layout_of
 from solvers.fem._locate import FEMRepresentation
@@ -211,7 +212,15 @@ class FiniteElement(Method):
         components = {n: max(int(np.prod(s, dtype=int)), 1) for n, s in problem.shapes.items()}
         space = _cached_space(mesh, tuple(degrees.items()), tuple(components.items()))
         degree = self.quadrature_degree or 2 * order + 1
-        return _make_system(self, problem, space, degree)
+        made = make_integrals(
+            problem,
+            space,
+            degree,
+            borders_of(problem, space),
+            exact=degree >= 2 * order,
+            stabilization=self.stabilization,
+        )
+        return make_system(self, problem, space, *made)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
         if _linear(self).kind == "geometric":
@@ -220,9 +229,9 @@ class FiniteElement(Method):
         system.pattern.journal.start()
         notes = [system.linear.describe(system.pattern)]
         if problem.steady:
-            state, stats = _solve_steady(system, problem)
+            state, stats = solve_steady(system, problem)
         else:
-            state, stats = self._evolve(system, problem)
+            state, stats = self.evolve(system, problem)
         notes += [*stats.pop("notes", ()), *system.pattern.journal.events]
         representation = FEMRepresentation(system.space, system.points, state, problem.shapes)
         if problem.steady and not is_traced(system):
@@ -244,7 +253,8 @@ class FiniteElement(Method):
         representation = FEMRepresentation(space, system.points, state, problem.shapes)
         return Solution(problem, representation, self, Stats(unknowns=system.size, **stats))
 
-    def _evolve(self, system: FEMSystem, problem: Problem) -> tuple[Any, dict]:
+    def evolve(self, system: FEMSystem, problem: Problem) -> tuple[Any, dict]:
+        """The series of states, and statistics."""
         assert problem.time is not None
         stepper = STEPPERS[self.scheme]() if isinstance(self.scheme, str) else self.scheme
         traced = is_traced(system)
@@ -324,18 +334,18 @@ def _cached_space(mesh: Mesh, degrees: tuple, components: tuple) -> Space:
     return make_space(mesh, dict(degrees), dict(components))
 
 
-def _make_system(method: FiniteElement, problem: Problem, space: Space, degree: int) -> FEMSystem:
+def borders_of(problem: Problem, space: Space) -> tuple[str, ...]:
+    """A multiplier for each component whose mean is prescribed."""
+    return tuple(f"{n}|{c}" for n in problem.zero_mean for c in range(space.components[n]))
+
+
+def make_system(
+    method: FiniteElement, problem: Problem, space: Space, coupling: Coupling, integrals, storage
+) -> FEMSystem:
+    """The system of these integrals."""
     dtype = jnp.result_type(float)
     forms = problem.forms()
-    borders = tuple(f"{n}|{c}" for n in problem.zero_mean for c in range(space.components[n]))
-    coupling, integrals, storage = make_integrals(
-        problem,
-        space,
-        degree,
-        borders,
-        exact=degree >= 2 * method._degree(problem),
-        stabilization=method.stabilization,
-    )
+    borders = borders_of(problem, space)
     pattern = coupling.pattern
     groups, fixed = essential_values(problem, space)
     fixed = np.concatenate([fixed, np.zeros(len(borders), bool)])
@@ -357,7 +367,7 @@ def _make_system(method: FiniteElement, problem: Problem, space: Space, degree: 
         method.newton_iterations if problem.steady else min(method.newton_iterations, 15),
         method.line_search and problem.steady,
         affine=all(integral.affine for integral in integrals),
-        predictor=problem.steady,
+        predictor=problem.steady and bool(groups),
         reuse=not problem.steady,
         load_steps=method.load_steps if problem.steady else 1,
     )
@@ -395,7 +405,8 @@ def _run_steady(system: FEMSystem) -> Any:
 _initial_state = eqx.filter_jit(FEMSystem.initial_state)
 
 
-def _solve_steady(system: FEMSystem, problem: Problem) -> tuple[Array, dict]:
+def solve_steady(system: FEMSystem, problem: Problem) -> tuple[Array, dict]:
+    """The state, and statistics."""
     if is_traced(system):
         result = _run_steady(system)
         z = eqx.error_if(

@@ -77,6 +77,16 @@ def scalar_space(mesh: Mesh, degree: int) -> ScalarSpace:
     return ScalarSpace(element, numbers, _coordinates(mesh, element, numbers, count))
 
 
+@functools.lru_cache(maxsize=16)
+def broken_space(mesh: Mesh, degree: int) -> ScalarSpace:
+    """The same polynomials in every cell, each cell with nodes of its own: discontinuous."""
+    element = lagrange(mesh.shape, degree)
+    shape = (len(mesh.cells), len(element.nodes))
+    numbers = np.arange(shape[0] * shape[1], dtype=np.int32).reshape(shape)
+    coordinates = _cell_coordinates(mesh, element).reshape(-1, mesh.dim)
+    return ScalarSpace(element, numbers, coordinates)
+
+
 def _number(keys: Integers, bound: int) -> tuple[int, Integers]:
     """Numbers from 0 to `bound` renumbered without gaps: how many, and the new ones."""
     present = np.zeros(bound, dtype=bool)
@@ -113,13 +123,16 @@ def _number_rows(corners: Integers, codes: Integers) -> tuple[int, Integers]:
     return len(unique), inverse
 
 
+def _cell_coordinates(mesh: Mesh, element: Element) -> Floats:
+    """Of the nodes of every cell, (cells, nodes, dim)."""
+    if mesh.geometry is None:
+        return np.einsum("in,cnd->cid", element.corner_weights, mesh.points[mesh.cells])
+    table = lagrange(mesh.shape, 2).tabulate(element.nodes)[:, 0]
+    return np.einsum("in,cnd->cid", table, mesh.geometry)
+
+
 def _coordinates(mesh: Mesh, element: Element, numbers: Integers, count: int) -> Floats:
-    if mesh.geometry is not None:
-        curved = lagrange(mesh.shape, 2)
-        table = curved.tabulate(element.nodes)[:, 0]
-        nodes = np.einsum("in,cnd->cid", table, mesh.geometry)
-    else:
-        nodes = np.einsum("in,cnd->cid", element.corner_weights, mesh.points[mesh.cells])
+    nodes = _cell_coordinates(mesh, element)
     straight = element.degree == 1 and mesh.geometry is None
     if straight and not len(mesh.periodic_pairs) and count == len(mesh.points):
         return np.asarray(mesh.points)
@@ -149,6 +162,7 @@ class Space:
 
     Attributes:
         padded_nodes: nodes of each field, with those that pad. length: of the vector.
+        broken: cells share no nodes.
     """
 
     mesh: Mesh
@@ -157,6 +171,7 @@ class Space:
     offsets: dict[str, int]
     padded_nodes: dict[str, int]
     length: int
+    broken: bool = False
 
     @property
     def size(self) -> int:
@@ -192,12 +207,15 @@ class Space:
         return padded(self.scalars[field].coordinates, self.padded_nodes[field])
 
 
-def make_space(mesh: Mesh, degrees: Mapping[str, int], components: Mapping[str, int]) -> Space:
-    """One space for each field."""
-    scalars = {name: scalar_space(mesh, degree) for name, degree in degrees.items()}
+def make_space(
+    mesh: Mesh, degrees: Mapping[str, int], components: Mapping[str, int], *, broken: bool = False
+) -> Space:
+    """One space for each field; discontinuous ones where `broken`."""
+    scalar = broken_space if broken else scalar_space
+    scalars = {name: scalar(mesh, degree) for name, degree in degrees.items()}
     offsets, padding, length = {}, {}, 0
-    for name, scalar in scalars.items():
+    for name, found in scalars.items():
         offsets[name] = length
-        padding[name] = padded_size(scalar.size, f"{mesh.shape} nodes {degrees[name]}")
+        padding[name] = padded_size(found.size, f"{mesh.shape} nodes {degrees[name]}")
         length += padding[name] * components[name]
-    return Space(mesh, scalars, dict(components), offsets, padding, length)
+    return Space(mesh, scalars, dict(components), offsets, padding, length, broken)

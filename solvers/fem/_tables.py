@@ -11,10 +11,18 @@ from jaxtyping import Array
 
 from pdes.domain import Mesh
 from solvers.fem._analysis import Blocks
-from solvers.fem._element import SIMPLICES, cell_quadrature, facet_quadrature, lagrange
+from solvers.fem._element import (
+    SIMPLICES,
+    cell_quadrature,
+    facet_quadrature,
+    lagrange,
+    turned_facets,
+)
 from solvers.fem._space import Space
 
 _LARGEST = 2_000_000
+# Marks a field's trace from outside on an interior facet, as a field of its own.
+OUTSIDE = "+"
 
 
 class Group(eqx.Module):
@@ -62,7 +70,9 @@ class Tables(eqx.Module):
         normals: of the reference facet; None for cells.
         groups: of the tangent's blocks.
         affine: the Jacobian is the same at all points of a cell.
-    All have one more leading axis, the facet's local number, where `facets` is true.
+        sided: facets between two cells; fields marked `OUTSIDE` are those of the outer cell.
+    All have one more leading axis, the facet's local number, where `facets` is true; sided ones
+    the number of the facet and its turn, and their groups no tables beside `basis`.
     """
 
     basis: dict[str, Array]
@@ -72,6 +82,7 @@ class Tables(eqx.Module):
     groups: tuple[Group, ...]
     facets: bool = eqx.field(static=True)
     affine: bool = eqx.field(static=True)
+    sided: bool = eqx.field(static=True, default=False)
 
 
 def geometry_degree(mesh: Mesh) -> int:
@@ -133,6 +144,30 @@ def facet_tables(space: Space, degree: int, blocks: Blocks = frozenset()) -> Tab
         groups.append(Group(None, _real(left), _real(right), row, column, kinds, False))
     geometry = np.stack([map_element.tabulate(x) for x in points])
     return _tables(basis, geometry, weights, normals, groups, mesh)
+
+
+def sided_tables(space: Space, degree: int, blocks: Blocks = frozenset()) -> Tables:
+    """Tables on facets between two cells, by facet and turn (see `turned_facets`)."""
+    mesh = space.mesh
+    _, weights, normals = facet_quadrature(mesh.shape, degree)
+    points = turned_facets(mesh.shape, degree)
+    turned = len(points) // len(normals)
+    map_element = lagrange(mesh.shape, geometry_degree(mesh))
+    basis = {
+        name: _real(np.stack([s.element.tabulate(x) for x in points]))
+        for name, s in space.scalars.items()
+    }
+    groups = [Group(None, None, None, *pair, False) for pair in _pairs(blocks)]
+    return Tables(
+        basis | {OUTSIDE + name: table for name, table in basis.items()},
+        _real(np.stack([map_element.tabulate(x) for x in points])),
+        _real(np.repeat(weights, turned, axis=0)),
+        _real(np.repeat(normals, turned, axis=0)),
+        tuple(groups),
+        True,
+        is_affine_map(mesh),
+        True,
+    )
 
 
 def _tables(basis, geometry, weights, normals, groups, mesh: Mesh) -> Tables:

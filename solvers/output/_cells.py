@@ -14,7 +14,7 @@ from pdes.domain._meshio import QUADRATIC
 from solvers.fem._build import geometry_points
 from solvers.fem._element import lagrange
 from solvers.fem._locate import FEMRepresentation
-from solvers.fem._space import scalar_space
+from solvers.fem._space import broken_space, scalar_space
 from solvers.time import TimeSeries
 
 Floats = NDArray[np.floating]
@@ -86,7 +86,9 @@ def nodal_cells(representation: FEMRepresentation, most: int | None = None) -> N
     degree = min(degree, highest if most is None else most)
     # Both sides of a periodic domain are drawn.
     opened = dataclasses.replace(mesh, periodic_pairs=np.zeros((0, 2), int))
-    nodes = scalar_space(opened, degree).cell_nodes
+    # Where fields jump, neighbours share no nodes.
+    space = broken_space if representation.space.broken else scalar_space
+    nodes = space(opened, degree).cell_nodes
     local = _even_nodes(mesh.shape, degree)
     corners, numbers = geometry_points(mesh)
     table = lagrange(mesh.shape, 1 if mesh.geometry is None else 2).tabulate(local)[:, 0]

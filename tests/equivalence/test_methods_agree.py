@@ -76,7 +76,7 @@ def test_mixed_conditions(method, tolerance, bounded_reference):
 
 
 def test_network_with_mixed_conditions(bounded_reference):
-    found = on_grid(bounded(), pm.PINN(), steps=150)
+    found = on_grid(bounded(), pm.PINN(), steps=100)
     assert distance(found, bounded_reference) < 2e-3
 
 
