@@ -62,7 +62,9 @@ def _least(values: Array) -> Array:
     if len(values) == 1:
         return values[0]
     # Divided by the least one, so that no reciprocal overflows at the boundary.
-    least = jnp.min(values)
+    # Picked, since the derivative of a minimum asks which entry equals it, and none may where XLA
+    # computes the entries anew with another rounding.
+    least = values[jnp.argmin(values)]
     return least / jnp.sum(_ratio(least, values))
 
 

@@ -114,7 +114,7 @@ def kdv_two_solitons(c: tuple[float, float] = (4.0, 1.0)) -> Problem:
             [jnp.zeros_like(theta[0]), theta[0], theta[1], theta[0] + theta[1] + jnp.log(a)]
         )
         slopes = jnp.asarray([0.0, k[0], k[1], k[0] + k[1]], x.dtype)
-        weights = jnp.exp(exponents - jnp.max(exponents))
+        weights = jnp.exp(exponents - jax.lax.stop_gradient(jnp.max(exponents)))
         weights = weights / jnp.sum(weights)
         mean = jnp.sum(weights * slopes)
         return 2.0 * jnp.sum(weights * (slopes - mean) ** 2)
