@@ -177,12 +177,13 @@ def stability() -> Iterator[Row]:
         return float(solution["u"](tip)[1])
 
     fine = moved(32)
-    for cells in (4, 8):
+    # Four cells a side don't resolve the corner's singularity, locking or not.
+    for cells, target in ((4, None), (8, 0.01), (16, 0.01)):
         value = moved(cells)
         yield row(
             f"Cook, ν = 0.4999, {cells} × {cells} Q2–Q1: tip, relative difference",
             abs(value / fine - 1),
-            0.01,
+            target,
             note=f"{value:.6g} against {fine:.6g} by 32 × 32",
         )
     carried = pdes.Problem(
