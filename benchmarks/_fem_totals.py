@@ -22,7 +22,8 @@ import pdes
 from pdes import library
 from solvers.fem import FiniteElement
 from solvers.fem._lattice import _run, lattice_system
-from solvers.fem._method import _cached_space, _run_steady
+from solvers.fem._method import _cached_space
+from solvers.fem._run import run_steady
 from solvers.fem._system import _linearized
 from solvers.linear import LinearSolver
 
@@ -69,7 +70,7 @@ def assembled(case, cells, repeats):
     start = time.perf_counter()
     system = method.discretize(problem)
     middle = time.perf_counter()
-    solve = eqx.filter_jit(_run_steady).lower(system).compile()
+    solve = eqx.filter_jit(run_steady).lower(system).compile()
     end = time.perf_counter()
     jax.block_until_ready(solve(system).z)
 
@@ -129,7 +130,7 @@ def functional(cells, lattice, tolerance):
             return 0.5 * jnp.sum(method.solve(problem).representation.state ** 2)
         system = method.discretize(problem)
         patterns.append(system.pattern)
-        return 0.5 * jnp.sum(_run_steady(system).z ** 2)
+        return 0.5 * jnp.sum(run_steady(system).z ** 2)
 
     def forget():
         for pattern in patterns:

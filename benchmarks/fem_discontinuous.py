@@ -10,6 +10,7 @@ import numpy as np
 
 import pdes
 from benchmarks._table import Checks, Row, row
+from pdes import library
 from solvers.fem import DiscontinuousGalerkin, FiniteElement
 from solvers.fem._element import cell_quadrature, lagrange
 from solvers.fem._functionals import quadrature
@@ -17,23 +18,6 @@ from solvers.output._mesh_plot import at_local, positions
 
 Exact = Callable[..., jax.Array]
 VELOCITY = (1.0, 0.5)
-
-
-class Poisson(pdes.PDE):
-    """−∇·∇u = f."""
-
-    f: pdes.Coefficient = pdes.coefficient(0.0)
-    fields = {"u": pdes.Scalar()}
-
-    def equations(self):
-        balance = pdes.Balance(flux=(self.flux,), source=(self.load,), storage=pdes.NoStorage)
-        return {"u": balance}
-
-    def flux(self, p):
-        return -p.grad.u
-
-    def load(self, p):
-        return self.f(p)
 
 
 class Advection(pdes.PDE):
@@ -63,15 +47,25 @@ def l2_error(solution, exact: Exact) -> float:
     return float(np.sqrt(weights @ (values - np.asarray(jax.vmap(exact)(x))) ** 2))
 
 
-def slope(problem: pdes.Problem, exact: Exact, counts, **options) -> tuple[float, str]:
-    """Of the error on the last two meshes, and what it was there."""
+def rate(
+    check: str,
+    problem: pdes.Problem,
+    exact: Exact,
+    counts: tuple[int, int],
+    degree: int,
+    shape: str,
+    target: float,
+) -> Row:
+    """A row for the slope of the error between two meshes."""
     errors, unknowns = [], 0
     for cells in counts:
-        solution = DiscontinuousGalerkin(cells=cells, **options).solve(problem)
+        method = DiscontinuousGalerkin(degree=degree, cells=cells, cell_shape=shape)
+        solution = method.solve(problem)
         errors.append(l2_error(solution, exact))
         unknowns = solution.stats.unknowns
-    found = np.log(errors[-2] / errors[-1]) / np.log(counts[-1] / counts[-2])
-    return float(found), f"{unknowns} unknowns, error {errors[-1]:.3g}"
+    found = np.log(errors[0] / errors[1]) / np.log(counts[1] / counts[0])
+    note = f"{unknowns} unknowns, error {errors[1]:.3g}"
+    return row(check, found, target, at_least=True, note=note)
 
 
 def interior_penalty() -> Iterator[Row]:
@@ -90,19 +84,13 @@ def interior_penalty() -> Iterator[Row]:
     for shape, by_degree in meshes.items():
         dim = lagrange(shape, 1).dim
         problem = pdes.Problem(
-            Poisson(f=lambda p, dim=dim: dim * jnp.pi**2 * exact(p.x)),
+            library.Poisson(f=lambda p, dim=dim: dim * jnp.pi**2 * exact(p.x)),
             pdes.Box([0.0] * dim, [1.0] * dim),
             boundary={"all": pdes.Dirichlet(u=0.0)},
         )
         for degree, counts in by_degree.items():
-            value, note = slope(problem, exact, counts, degree=degree, cell_shape=shape)
-            yield row(
-                f"SIPG, {shape} of degree {degree}: L2 slope ≥ p + 1 − 0.1",
-                value,
-                degree + 0.9,
-                at_least=True,
-                note=note,
-            )
+            check = f"SIPG, {shape} of degree {degree}: L2 slope ≥ p + 1 − 0.1"
+            yield rate(check, problem, exact, counts, degree, shape, degree + 0.9)
 
 
 def upwind() -> Iterator[Row]:
@@ -123,14 +111,8 @@ def upwind() -> Iterator[Row]:
     for shape in ("triangle", "quadrilateral"):
         for degree in (1, 2, 3, 4):
             counts = (16, 32) if degree < 3 else (8, 16)
-            value, note = slope(problem, exact, counts, degree=degree, cell_shape=shape)
-            yield row(
-                f"upwind DG, {shape} of degree {degree}: L2 slope ≥ p + 1/2",
-                value,
-                degree + 0.5,
-                at_least=True,
-                note=note,
-            )
+            check = f"upwind DG, {shape} of degree {degree}: L2 slope ≥ p + 1/2"
+            yield rate(check, problem, exact, counts, degree, shape, degree + 0.5)
 
 
 def layer() -> Iterator[Row]:

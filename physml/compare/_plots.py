@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 KINDS = ("fields", "errors", "progress")
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#666666")
-_MARKERS = "osD^vPXp"
+# Not as many as colours, so that a pair comes again only after all of them.
+_MARKERS = "osD^vPXp*"
 _DECADES = 8
 
 
@@ -172,7 +173,7 @@ def _fill(figure: Any, grid: Any, panels: Any, values: Any, scale: Any, label: s
     """One map a panel, on a common colour scale."""
     axes = grid.ravel()
     image = None
-    for ax, (text, taken), value in zip(axes, panels, values, strict=False):
+    for i, (ax, (text, taken), value) in enumerate(zip(axes, panels, values, strict=False)):
         if len(taken.lattice.axes) == 1:
             image = space_time(ax, taken, value, label, scale, bar=False)
         else:
@@ -180,7 +181,12 @@ def _fill(figure: Any, grid: Any, panels: Any, values: Any, scale: Any, label: s
             norm, colours = scale.get("norm"), scale["cmap"]
             image = plane(ax, taken, value[-1], low, high, colours, norm=norm, extend="both")
         ax.set_title(text, fontsize=10)
+        across = ax.get_xlabel()
         ax.label_outer()
+        if i + grid.shape[1] >= len(panels):
+            # Nothing is drawn below, though the grid goes on.
+            ax.set_xlabel(across)
+            ax.tick_params(labelbottom=True)
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
     if image is not None:
@@ -206,10 +212,9 @@ def _progress(comparison: Comparison, name: str, figure: Any) -> None:
     floor = 0.0
     if yardstick is not None and yardstick.floor:
         floor = max(e.l2 for e in yardstick.floor.values())
-    for i, row in enumerate(comparison.rows):
-        points = [] if row.reference else _points(row)
-        if not points and not any(t.curve for t in row.trials):
-            continue
+    found = [(row, [] if row.reference else _points(row)) for row in comparison.rows]
+    drawn = [(row, points) for row, points in found if points or any(t.curve for t in row.trials)]
+    for i, (row, points) in enumerate(drawn):
         colour, marker = PALETTE[i % len(PALETTE)], _MARKERS[i % len(_MARKERS)]
         for trial in row.trials:
             # All of the compilation is set before the first point, though some comes later.

@@ -16,7 +16,8 @@ from pdes.domain import Mesh
 from solvers._same import padded, padded_size
 from solvers._traced import Traced, traced
 from solvers.fem._analysis import analyse
-from solvers.fem._assembly import Batch, Integral
+from solvers.fem._assembly import Integral
+from solvers.fem._chunk import Batch
 from solvers.fem._coupling import Coupling, coupling_of
 from solvers.fem._density import CellDensity, FacetDensity, StorageDensity, sample, vanishes
 from solvers.fem._element import SIMPLICES, lagrange

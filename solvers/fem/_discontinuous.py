@@ -16,7 +16,9 @@ from solvers.fem._build import check_cells
 from solvers.fem._facets import make_broken_integrals
 from solvers.fem._jumps import is_quasilinear, jumping_sources, with_gradients
 from solvers.fem._locate import FEMRepresentation
-from solvers.fem._method import FiniteElement, borders_of, make_system, solve_steady
+from solvers.fem._method import FiniteElement
+from solvers.fem._run import evolve, solve_steady
+from solvers.fem._setup import borders_of, make_system
 from solvers.fem._space import Space, make_space
 from solvers.fem._system import FEMSystem
 
@@ -161,7 +163,7 @@ class DiscontinuousGalerkin(Method):
         if problem.steady:
             state, stats = solve_steady(system, problem)
         else:
-            state, stats = self.options.evolve(system, problem)
+            state, stats = evolve(self.options, system, problem)
         notes += [*stats.pop("notes", ()), *system.pattern.journal.events]
         return Solution(
             problem,

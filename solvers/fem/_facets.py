@@ -15,8 +15,9 @@ from pdes import Problem
 from solvers._same import padded
 from solvers._traced import traced
 from solvers.fem._analysis import Analysis, analyse
-from solvers.fem._assembly import Batch, Integral
+from solvers.fem._assembly import Integral
 from solvers.fem._build import batch, cell_density, cell_integrals, with_padded_cells
+from solvers.fem._chunk import Batch
 from solvers.fem._coupling import Coupling, coupling_of
 from solvers.fem._density import vanishes
 from solvers.fem._element import turns

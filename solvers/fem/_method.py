@@ -7,55 +7,26 @@ import functools
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from pdes import Domain, Mesh, MeshDomain, Problem
 from solvers._method import Method, Run
-from solvers._newton import NewtonOptions, check_newton, residual_history
-from solvers._result import NotApplicable, SolverError
-from solvers._same import Hidden
+from solvers._result import NotApplicable
 from solvers._solution import Solution, Stats
 from solvers.fem._build import (
     check_cells,
     make_integrals,
-    padded_points,
-    uncondensed,
 )
-from solvers.fem._constraints import essential_values
-from solvers.fem._coupling import Coupling
 from solvers.fem._lattice import lattice_system, solve_on_lattice, unsuitable
-from solvers.fem._layout import layout_of
 from solvers.fem._locate import FEMRepresentation
-from solvers.fem._means import initial_data, mean_values
 from solvers.fem._peclet import locking_notes, peclet_notes
+from solvers.fem._run import STEPPERS, evolve, solve_steady
+from solvers.fem._setup import borders_of, linear_of, make_system
 from solvers.fem._space import Space, make_space
 from solvers.fem._system import FEMSystem
-from solvers.linear import LinearSolver, places_of
-from solvers.time import (
-    bdf2,
-    esdirk3,
-    esdirk4,
-    esdirk5,
-    generalized_alpha,
-    implicit_euler,
-    integrate,
-    sdirk2,
-    trapezoidal,
-)
-from solvers.time._compiled import is_traced, timed_call
+from solvers.linear import LinearSolver
+from solvers.time._compiled import is_traced
 
-STEPPERS = {
-    "implicit_euler": implicit_euler,
-    "trapezoidal": trapezoidal,
-    "bdf2": bdf2,
-    "generalized_alpha": generalized_alpha,
-    "sdirk2": sdirk2,
-    "esdirk3": esdirk3,
-    "esdirk4": esdirk4,
-    "esdirk5": esdirk5,
-}
 _DEFAULT_CELLS = {1: 2048, 2: 32, 3: 10}
 
 
@@ -152,7 +123,7 @@ class FiniteElement(Method):
             return "the domain's own mesh can't be made coarser; give mesh=… or degree=2"
         if order < 2 and any(_is_multiplier(f) for f in problem.forms().values()):
             return "a constraint needs degree 2 or more (Taylor–Hood): its multiplier is one lower"
-        if _linear(self).kind == "geometric":
+        if linear_of(self).kind == "geometric":
             return unsuitable(problem, order, self._shape(), self.mesh)
         return None
 
@@ -203,7 +174,7 @@ class FiniteElement(Method):
 
     def discretize(self, problem: Problem) -> FEMSystem:
         self.check(problem)
-        if _linear(self).kind == "geometric":
+        if linear_of(self).kind == "geometric":
             raise NotApplicable('linear="geometric" assembles nothing: use `solve`')
         mesh = self.make_mesh(problem.domain)
         forms = problem.forms()
@@ -223,7 +194,7 @@ class FiniteElement(Method):
         return make_system(self, problem, space, *made)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
-        if _linear(self).kind == "geometric":
+        if linear_of(self).kind == "geometric":
             return self._solve_on_lattice(problem)
         system = self.discretize(problem)
         system.pattern.journal.start()
@@ -231,7 +202,7 @@ class FiniteElement(Method):
         if problem.steady:
             state, stats = solve_steady(system, problem)
         else:
-            state, stats = self.evolve(system, problem)
+            state, stats = evolve(self, system, problem)
         notes += [*stats.pop("notes", ()), *system.pattern.journal.events]
         representation = FEMRepresentation(system.space, system.points, state, problem.shapes)
         if problem.steady and not is_traced(system):
@@ -248,47 +219,10 @@ class FiniteElement(Method):
         self.check(problem)
         mesh = self.make_mesh(problem.domain)
         space = _cached_space(mesh, _each(problem, 1), _each(problem, 1))
-        system = lattice_system(problem, space, _linear(self), self.quadrature_degree or 3)
+        system = lattice_system(problem, space, linear_of(self), self.quadrature_degree or 3)
         state, stats = solve_on_lattice(system, problem.name)
         representation = FEMRepresentation(space, system.points, state, problem.shapes)
         return Solution(problem, representation, self, Stats(unknowns=system.size, **stats))
-
-    def evolve(self, system: FEMSystem, problem: Problem) -> tuple[Any, dict]:
-        """The series of states, and statistics."""
-        assert problem.time is not None
-        stepper = STEPPERS[self.scheme]() if isinstance(self.scheme, str) else self.scheme
-        traced = is_traced(system)
-        start = system.initial_state() if traced else _initial_state(system)
-        try:
-            evolution = integrate(
-                system,
-                problem.time,
-                stepper=stepper,
-                dt=self.dt,
-                rtol=self.rtol,
-                atol=self.atol,
-                max_steps=self.max_steps,
-                frames=self.frames,
-                start=start,
-            )
-        except SolverError as error:
-            failure = system.pattern.journal.failure
-            if failure is None:
-                raise
-            text = f"{problem.name}: in time, {failure.text}"
-            raise SolverError(failure.reason, text, failure.history) from error
-        return evolution.series, {
-            "compile_seconds": evolution.compile_seconds,
-            "run_seconds": evolution.run_seconds,
-            "iterations": 0 if traced else evolution.steps,
-            "peak_memory": evolution.memory,
-            "notes": evolution.notes,
-            "extra": {} if traced else {"rejected_steps": evolution.rejected},
-        }
-
-
-def _linear(method: FiniteElement) -> LinearSolver:
-    return LinearSolver(method.linear) if isinstance(method.linear, str) else method.linear
 
 
 def _each(problem: Problem, value: int) -> tuple[tuple[str, int], ...]:
@@ -332,99 +266,3 @@ def _cached_refinement(domain: MeshDomain, levels: int) -> Mesh:
 def _cached_space(mesh: Mesh, degrees: tuple, components: tuple) -> Space:
     check_cells(mesh)
     return make_space(mesh, dict(degrees), dict(components))
-
-
-def borders_of(problem: Problem, space: Space) -> tuple[str, ...]:
-    """A multiplier for each component whose mean is prescribed."""
-    return tuple(f"{n}|{c}" for n in problem.zero_mean for c in range(space.components[n]))
-
-
-def make_system(
-    method: FiniteElement, problem: Problem, space: Space, coupling: Coupling, integrals, storage
-) -> FEMSystem:
-    """The system of these integrals."""
-    dtype = jnp.result_type(float)
-    forms = problem.forms()
-    borders = borders_of(problem, space)
-    pattern = coupling.pattern
-    groups, fixed = essential_values(problem, space)
-    fixed = np.concatenate([fixed, np.zeros(len(borders), bool)])
-    evolving = problem.evolving
-    algebraic = np.ones(len(fixed), bool)
-    for name in evolving:
-        algebraic[space.slice(name)] = False
-    given = ~algebraic
-    exists = np.concatenate([space.real, space.length + np.arange(len(borders))])
-    algebraic |= fixed
-    definite = not borders and all(form.kind == "Balance" for form in forms.values())
-    linear = _linear(method)
-    pattern.layout = layout_of(
-        space, frozenset(n for n, form in forms.items() if form.kind == "Constraint")
-    )
-    linear = linear.chosen(pattern, problem.dim, definite)
-    options = NewtonOptions(
-        method.newton_tolerance,
-        method.newton_iterations if problem.steady else min(method.newton_iterations, 15),
-        method.line_search and problem.steady,
-        affine=all(integral.affine for integral in integrals),
-        predictor=problem.steady and bool(groups),
-        reuse=not problem.steady,
-        load_steps=method.load_steps if problem.steady else 1,
-    )
-    places = places_of(pattern, linear.tables(pattern))
-    return FEMSystem(
-        points=jnp.asarray(padded_points(space.mesh), dtype),
-        integrals=tuple(integrals),
-        storages=storage,
-        essential=tuple(groups),
-        means=mean_values(problem, space, coupling, borders),
-        initial=initial_data(problem, space),
-        fixed=jnp.asarray(fixed),
-        kept=jnp.asarray(uncondensed(pattern, fixed, places.count)),
-        diagonal=jnp.asarray(coupling.diagonal),
-        algebraic_rows=jnp.asarray(algebraic),
-        given=jnp.asarray(given),
-        start_time=jnp.asarray(np.asarray(problem.time[0] if problem.time else 0.0, dtype)),
-        places=places,
-        hidden_space=Hidden(space),
-        slices=tuple((n, space.slice(n).start, space.slice(n).stop) for n in space.scalars),
-        inertial=tuple(n for n in evolving if forms[n].has_inertia),
-        linear=linear,
-        options=options,
-        horizon=1.0 if problem.time is None else problem.time[1] - problem.time[0],
-        constrained=any(form.kind == "Constraint" for form in forms.values()),
-        incomplete=not bool(given[exists].all()),
-    )
-
-
-def _run_steady(system: FEMSystem) -> Any:
-    guess = jnp.zeros(system.length, system.points.dtype)
-    return system.solve_steady(guess, system.start_time)
-
-
-_initial_state = eqx.filter_jit(FEMSystem.initial_state)
-
-
-def solve_steady(system: FEMSystem, problem: Problem) -> tuple[Array, dict]:
-    """The state, and statistics."""
-    if is_traced(system):
-        result = _run_steady(system)
-        z = eqx.error_if(
-            result.z,
-            ~result.converged,
-            "[newton_diverged] a steady finite element solve under jit or grad did not converge; "
-            "solve once without them to see the history",
-        )
-        return z, {}
-    result, compiling, running, memory = timed_call(_run_steady, system)
-    check_newton(result, problem.name, system.pattern.journal.failure)
-    return result.z, {
-        "compile_seconds": compiling,
-        "run_seconds": running,
-        "iterations": int(result.iterations),
-        "peak_memory": memory,
-        "extra": {
-            "residuals": residual_history(result),
-            "load_increments": int(result.increments),
-        },
-    }
