@@ -117,6 +117,11 @@ def load(path: str | Path) -> Loaded:
         ValueError: not such a file, a damaged one, or one of a newer version.
     """
     path = Path(path)
+    if path.is_dir():
+        raise FileNotFoundError(
+            f"{str(path)!r} is a folder: name the .h5 file of one solution in it; a folder that "
+            "pm.compare wrote is read by pm.Comparison.load"
+        )
     if not path.is_file():
         raise FileNotFoundError(f"no file {str(path)!r}")
     try:

@@ -306,3 +306,11 @@ def test_solve_checks_before_it_runs(tmp_path):
     assert (tmp_path / "made").is_dir()
     exact = float(problem.exact_value("u", jnp.array([0.3]), 0.5))
     assert float(solution["u"](0.3, 0.5)) == pytest.approx(exact, rel=1e-12)
+
+
+def test_no_two_methods_look_alike_in_the_picture():
+    methods = [Oracle(10.0**-k, f"method {k}") for k in range(1, 13)]
+    figure = pm.compare(heat(), methods, resolution=21, frames=2).plot("progress")
+    (ax,) = figure.get_axes()
+    looks = {(line.get_color(), line.get_marker()) for line in ax.get_lines()}
+    assert len(looks) == len(methods)

@@ -183,6 +183,8 @@ def test_netcdf(tmp_path):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
         pm.load(tmp_path / "none.h5")
+    with pytest.raises(FileNotFoundError, match=r"is a folder: .*pm\.Comparison\.load"):
+        pm.load(tmp_path)
     (tmp_path / "text.h5").write_text("hello")
     with pytest.raises(ValueError, match="not an HDF5 file, or a damaged one"):
         pm.load(tmp_path / "text.h5")
