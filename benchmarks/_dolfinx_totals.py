@@ -168,6 +168,7 @@ def neo_hookean(cells, repeats, name):
     for _ in range(repeats + 1):
         u.x.array[:] = 0.0
         start, cpu = time.perf_counter(), time.process_time()
+        first = None
         for count in range(20):
             begin = time.perf_counter()
             matrix.zeroEntries()
@@ -178,7 +179,7 @@ def neo_hookean(cells, repeats, name):
             apply_lifting(right, [tangent], [walls], x0=[u.vector], scale=-1.0)
             set_bc(right, walls, u.vector, -1.0)
             size = right.norm()
-            first = size if count == 0 else first
+            first = size if first is None else first
             if size <= 1e-9 * first:
                 break
             ksp = krylov(matrix, name)

@@ -167,11 +167,8 @@ def test_polynomials_are_reproduced_by_a_symmetric_definite_matrix(mesh, degree,
     def exact(x, t=0.0):
         return (x[0] - 0.3 * x[1] + 0.5) ** power
 
-    class Loaded(Poisson):
-        def load(self, p):
-            return -jnp.trace(jax.hessian(exact)(p.x))
-
-    problem = pdes.Problem(Loaded(), domain, boundary={"all": pdes.Dirichlet(u=exact)})
+    pde = library.Poisson(f=lambda p: -jnp.trace(jax.hessian(exact)(p.x)))
+    problem = pdes.Problem(pde, domain, boundary={"all": pdes.Dirichlet(u=exact)})
     method = DiscontinuousGalerkin(degree=degree, mesh=mesh, quadrature_degree=4 * degree)
     system = method.discretize(problem)
     rows, matrix = assembled(system, interpolated(system, exact))
