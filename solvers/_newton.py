@@ -19,6 +19,8 @@ RUNNING, CONVERGED, NOT_FINITE, NOT_DECREASING = 0, 1, 2, 3
 _LEAST_CUT = 1.0 / 1024
 # A Jacobian is kept while steps shrink by this factor.
 _REFRESH = 0.05
+# The first linear system is solved this far, and no later one less.
+_LOOSEST = 1e-3
 
 
 class NonlinearEquations(eqx.Module):
@@ -37,8 +39,9 @@ class NonlinearEquations(eqx.Module):
         """R(z) and the values of its Jacobian, with prescribed rows and columns those of 1."""
 
     @abc.abstractmethod
-    def solve(self, jacobian: Array, right: Array) -> Array:
-        """J⁻¹ right; NaN where J is singular."""
+    def solve(self, jacobian: Array, right: Array, enough: Array | None = None) -> Array:
+        """J⁻¹ right; NaN where J is singular. An iteration may stop once it has reduced the
+        residual by the factor that is enough."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,8 +92,10 @@ class NewtonResult(eqx.Module):
 def newton(equations: NonlinearEquations, guess: Array, options: NewtonOptions) -> NewtonResult:
     """Solves R(z) = 0 from `guess`, differentiable in whatever the equations depend on.
 
-    The step δ solves J δ = −R; the error left after it is estimated as θ‖δ‖ with θ the ratio of
-    the last two steps. Source: Deuflhard (2004), section 2.1.
+    The step δ solves J δ = −R, by an iterative solver only as far as it serves. The error left
+    after it is estimated as the next step, max(θ², ρ) ‖δ‖, with θ the ratio of the last two steps,
+    whose square it is where they shrink quadratically, and ρ that of the residuals after and before
+    this one. Source: Deuflhard (2004), section 2.1; Eisenstat and Walker (1996), choice 2.
     """
     z, rest = _root(equations, guess, options)
     return NewtonResult(z, *rest)
@@ -177,8 +182,8 @@ class _Loaded(NonlinearEquations):
         r, jacobian = self.inner.linearize(z)
         return r - (1.0 - self.load) * self.rest, jacobian
 
-    def solve(self, jacobian: Array, right: Array) -> Array:
-        return self.inner.solve(jacobian, right)
+    def solve(self, jacobian: Array, right: Array, enough: Array | None = None) -> Array:
+        return self.inner.solve(jacobian, right, enough)
 
 
 def _raise_load(equations, guess, options: NewtonOptions) -> NewtonResult:
@@ -250,7 +255,12 @@ def _iterate(equations, guess, options: NewtonOptions) -> NewtonResult:
         if gap is not None:
             r = r + _moved(equations, z, gap)
         size = jnp.linalg.norm(r)
-        delta = equations.solve(jacobian, -r)
+        if options.affine:
+            delta = equations.solve(jacobian, -r)
+        else:
+            last = jnp.where(k == 0, size, history[k - 1])
+            enough = _forcing(size / last, previous, options.tolerance * jnp.linalg.norm(z), k)
+            delta = equations.solve(jacobian, -r, enough)
         first = jnp.where(k == 0, size, first)
         history = history.at[k].set(size)
         finite = jnp.all(jnp.isfinite(delta))
@@ -263,15 +273,18 @@ def _iterate(equations, guess, options: NewtonOptions) -> NewtonResult:
             moving = jnp.any(gap != 0.0)
             delta = jnp.where(finite | ~moving, delta, 0.0) + gap
         if options.line_search:
-            length, found = _line_search(equations, z, delta, size, first, moving)
+            length, found, left = _line_search(equations, z, delta, size, first, moving)
         else:
-            length, found = jnp.ones((), z.dtype), jnp.asarray(True)
+            length, found, left = jnp.ones((), z.dtype), jnp.asarray(True), None
         change = jnp.linalg.norm(delta)
         ratio = jnp.where(k == 0, 1.0, jnp.minimum(change / previous, 1.0))
+        following = ratio
+        if left is not None:
+            following = jnp.where(k == 0, 1.0, jnp.clip(left / size, ratio**2, 1.0))
         scale = jnp.linalg.norm(z) + jnp.sqrt(z.size) * jnp.finfo(z.dtype).tiny
         floor = 4 * jnp.finfo(z.dtype).eps
         done = (length == 1.0) & (
-            (ratio * change <= options.tolerance * scale) | (change <= floor * scale)
+            (following * change <= options.tolerance * scale) | (change <= floor * scale)
         )
         done = (done | (size == 0.0) | ((k > 0) & (size <= 1e-15 * first))) & ~moving
         status = jnp.where(
@@ -303,8 +316,19 @@ def _moved(equations, z: Array, gap: Array) -> Array:
     return jax.lax.cond(jnp.any(gap != 0.0), push, lambda: jnp.zeros_like(z))
 
 
+def _forcing(ratio: Array, previous: Array, goal: Array, k: Array) -> Array:
+    """How far the linear system of step k need be solved, relative to its right-hand side.
+
+    As far as the linearisation holds, 0.9 ratio² with the ratio of the last two residuals; or until
+    the step's error is a tenth of the `goal`, the step being expected to shrink by the ratio.
+    """
+    needed = 0.1 * goal / (previous * ratio)
+    return jnp.where(k == 0, _LOOSEST, jnp.minimum(_LOOSEST, jnp.maximum(0.9 * ratio**2, needed)))
+
+
 def _line_search(equations, z, delta, size, first, moving):
-    """The longest of the steps 1, ½, ¼, … that decreases the residual.
+    """The longest of the steps 1, ½, ¼, … that decreases the residual, whether one does, and the
+    norm of the residual after it.
 
     While prescribed entries move (`moving`), the residual need only be finite.
     """
@@ -329,7 +353,7 @@ def _line_search(equations, z, delta, size, first, moving):
     # The first trial is made inside the loop, so that the residual is compiled once.
     start = (jnp.asarray(2.0, z.dtype), jnp.asarray(jnp.inf, z.dtype), jnp.asarray(0))
     length, value, _ = jax.lax.while_loop(too_long, shorten, start)
-    return length, good(length, value)
+    return length, good(length, value), value
 
 
 def check_newton(result: NewtonResult, what: str, failure: Any = None) -> None:

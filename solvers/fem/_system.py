@@ -291,8 +291,8 @@ class Stage(NonlinearEquations):
         out = jnp.where(self.system.fixed, 0.0, out - self.right)
         return out, self.system.condense(data)
 
-    def solve(self, jacobian: Array, right: Array) -> Array:
-        return solve_sparse(self.system.places, jacobian, right, self.system.linear)
+    def solve(self, jacobian: Array, right: Array, enough: Array | None = None) -> Array:
+        return solve_sparse(self.system.places, jacobian, right, self.system.linear, enough)
 
 
 @eqx.filter_jit

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
 from solvers.linear._hierarchy import Hierarchy, scaled_radius
+from solvers.linear._superlu import SparseLU
 
 # The part of the spectrum of D⁻¹A, from its upper end down, that a smoother damps.
 SMOOTHED = 0.2
@@ -100,7 +100,7 @@ class Cycle:
             GaussSeidel(level.matrix) if sweeps else Chebyshev(level.matrix, level.scaled)
             for level in hierarchy.levels
         ]
-        self.factor = spla.splu(hierarchy.coarse) if hierarchy.coarse.shape[0] else None
+        self.factor = SparseLU(hierarchy.coarse) if hierarchy.coarse.shape[0] else None
 
     def __call__(self, b: NDArray) -> NDArray:
         return self._descend(0, b)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 import scipy.sparse.csgraph as csgraph
-import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
 from solvers.linear._journal import Failure
 from solvers.linear._pattern import SparsePattern
 from solvers.linear._reduced import Reduced
+from solvers.linear._superlu import SparseLU
 
 # A pivot this much smaller than the largest is nothing but rounding.
 _SINGULAR = 1e-14
@@ -74,7 +74,7 @@ class BandedFactor:
             info != 0 or not np.isfinite(values).all() or pivots.min() < _SINGULAR * pivots.max()
         )
 
-    def solve(self, b: NDArray, transpose: bool) -> NDArray:
+    def solve(self, b: NDArray, transpose: bool, enough: float = 0.0) -> NDArray:
         band = self.band
         x, _ = self._substitute(
             self.lu, band.lower, band.upper, b[band.order], self.pivots, trans=int(transpose)
@@ -106,14 +106,14 @@ class SparseFactor:
                 "options": {"SymmetricMode": True},
             }
         try:
-            self.lu = spla.splu(transposed, **options)
+            self.lu = SparseLU(transposed, **options)
         except RuntimeError:  # SuperLU's word for an exactly singular matrix
             self.singular = True
             return
-        pivots = np.abs(self.lu.U.diagonal())
+        pivots = self.lu.pivots
         self.singular = bool(pivots.min(initial=1.0) < _SINGULAR * pivots.max(initial=1.0))
 
-    def solve(self, b: NDArray, transpose: bool) -> NDArray:
+    def solve(self, b: NDArray, transpose: bool, enough: float = 0.0) -> NDArray:
         return self.reduced.solve(b, lambda right: self.inner(right, transpose))
 
     def inner(self, b: NDArray, transpose: bool) -> NDArray:

@@ -47,7 +47,7 @@ class _Kept:
 
     def __init__(self, apply: Any, structure: Any, maker: IterativeFactor):
         self.apply, self.structure, self.maker = apply, structure, weakref.ref(maker)
-        self.fresh = 0
+        self.fresh = 0.0
         self.worn = False
 
 
@@ -97,41 +97,45 @@ class IterativeFactor:
         text = self.reduced.fault or "the matrix has entries that are not finite"
         self.pattern.journal.fail(Failure("singular_matrix", text))
 
-    def solve(self, b: NDArray, transpose: bool) -> NDArray:
+    def solve(self, b: NDArray, transpose: bool, enough: float = 0.0) -> NDArray:
+        """A⁻¹b or A⁻ᵀb, to the tolerance or to the reduction of the residual that is enough."""
         if not b.any():
             return np.zeros_like(b)
         transpose = transpose and not self.symmetric
-        return self.reduced.solve(b, lambda right: self._inner(right, transpose))
+        return self.reduced.solve(b, lambda right: self._inner(right, transpose, enough))
 
-    def _inner(self, b: NDArray, transpose: bool) -> NDArray:
+    def _inner(self, b: NDArray, transpose: bool, enough: float) -> NDArray:
         if self.direct is not None:
             return self.direct.inner(b, transpose)
         matrix = self.reduced.matrix
         if transpose:
             matrix = matrix.T.tocsr()
         size = float(np.linalg.norm(b))
-        goal = self.tolerance * size
-        outcome = self._iterate(matrix, b, transpose, goal)
+        goal = max(self.tolerance, enough) * size
+        # The part of the way to the full tolerance, in iterations.
+        share = float(np.log(max(self.tolerance, enough)) / np.log(self.tolerance))
+        outcome = self._iterate(matrix, b, transpose, goal, share)
         # The residual of a recurrence drifts from the true one, which stalls near rounding.
         if outcome.residual <= 10 * goal + 1e-14 * size and np.isfinite(outcome.x).all():
             self.pattern.journal.count(self.name, outcome.iterations)
             return outcome.x
         return self._failed(outcome, b, transpose)
 
-    def _iterate(self, matrix: sp.csr_matrix, b: NDArray, transpose: bool, goal: float) -> Outcome:
+    def _iterate(self, matrix: sp.csr_matrix, b: NDArray, transpose: bool, goal: float, share: float) -> Outcome:
         run = ITERATIONS[self.iteration]
         kept = self._preconditioner(matrix, transpose)
         mine = kept.maker() is self
-        limit = self.limit if mine else min(self.limit, max(2 * kept.fresh, kept.fresh + 10))
+        fresh = kept.fresh * share
+        limit = self.limit if mine else min(self.limit, int(max(2 * fresh, fresh + 10)))
         outcome = run(matrix, kept.apply, b, None, goal, limit)
         if not mine and not outcome.residual <= goal:
             kept = self._make(matrix, transpose)
             mine, start = True, outcome.x if np.isfinite(outcome.x).all() else None
             outcome = run(matrix, kept.apply, b, start, goal, self.limit)
         if mine:
-            kept.fresh = max(kept.fresh, outcome.iterations)
+            kept.fresh = max(kept.fresh, outcome.iterations / share)
         else:
-            kept.worn |= outcome.iterations > 1.5 * kept.fresh + 3
+            kept.worn |= outcome.iterations > 1.5 * fresh + 3
         return outcome
 
     def _preconditioner(self, matrix: sp.csr_matrix, transpose: bool) -> _Kept:

@@ -17,7 +17,11 @@ from solvers.linear._solver import LinearSolver
 
 
 def solve_sparse(
-    pattern: SparsePattern | Places, values: Array, b: Array, solver: LinearSolver | None = None
+    pattern: SparsePattern | Places,
+    values: Array,
+    b: Array,
+    solver: LinearSolver | None = None,
+    reduction: Array | None = None,
 ) -> Array:
     """x with A x = b, A having `values` at the places of `pattern`.
 
@@ -29,6 +33,8 @@ def solve_sparse(
         pattern: as `Places`, where one compiled program is to serve many patterns; the solver
             must then be chosen already.
         values: (pattern.count,). b: (pattern.size,).
+        reduction: of the residual at which an iteration on the host may stop already, where it is
+            looser than the solver's tolerance. Derivatives are solved to the tolerance.
     """
     solver = solver or LinearSolver()
     if isinstance(pattern, SparsePattern):
@@ -42,6 +48,7 @@ def solve_sparse(
         return jnp.zeros_like(x).at[rows].add(values * x[columns], indices_are_sorted=True)
 
     fixed = jax.lax.stop_gradient(values)
+    enough = jnp.zeros((), b.dtype) if reduction is None else jax.lax.stop_gradient(reduction)
     if solver.in_jax:
 
         def iterate(_, right: Array) -> Array:
@@ -50,17 +57,17 @@ def solve_sparse(
         return jax.lax.custom_linear_solve(matvec, b, iterate, symmetric=True)
 
     def forward(_, right: Array) -> Array:
-        return _on_host(places, fixed, right, solver, False)
+        return _on_host(places, fixed, right, enough, solver, False)
 
     def backward(_, right: Array) -> Array:
-        return _on_host(places, fixed, right, solver, True)
+        return _on_host(places, fixed, right, jnp.zeros_like(enough), solver, True)
 
     return jax.lax.custom_linear_solve(matvec, b, forward, backward)
 
 
 @dataclasses.dataclass(frozen=True)
 class _HostSolve(HostFunction):
-    """(number of a pattern, values, b) ↦ A⁻¹b or A⁻ᵀb with the factor that the pattern keeps.
+    """(number of a pattern, values, b, enough) ↦ A⁻¹b or A⁻ᵀb with the factor the pattern keeps.
 
     b may be a stack. The keeper is some pattern of this size, which the program then keeps alive.
     """
@@ -70,7 +77,7 @@ class _HostSolve(HostFunction):
     keeper: Hidden
 
     def __call__(self, *arrays: np.ndarray) -> tuple[np.ndarray]:
-        number, values, b = arrays
+        number, values, b, enough = arrays
         pattern: SparsePattern = held(number)
         right = np.asarray(b, np.float64)
         factor = pattern.factor(
@@ -81,17 +88,22 @@ class _HostSolve(HostFunction):
         if factor.singular or not np.isfinite(right).all():
             return (np.full(right.shape, np.nan, b.dtype),)
         rows = right.reshape(-1, right.shape[-1])
-        solved = np.stack([factor.solve(row, self.transpose) for row in rows])
+        solved = np.stack([factor.solve(row, self.transpose, float(enough)) for row in rows])
         return (solved.reshape(b.shape).astype(b.dtype),)
 
     @property
     def stacks(self) -> tuple[bool, ...]:
-        return (False, False, True)
+        return (False, False, True, False)
 
 
 def _on_host(
-    places: Places, values: Array, b: Array, solver: LinearSolver, transpose: bool
+    places: Places,
+    values: Array,
+    b: Array,
+    enough: Array,
+    solver: LinearSolver,
+    transpose: bool,
 ) -> Array:
     out = [jax.ShapeDtypeStruct(b.shape, b.dtype)]
     function = _HostSolve(solver, transpose, places.pattern.keeper)
-    return host_call(function, out, places.pattern.number, values, b)[0]
+    return host_call(function, out, places.pattern.number, values, b, enough)[0]
