@@ -59,6 +59,8 @@ def cross_tool() -> Iterator[Row]:
     method = FiniteElement(degree=1, cells=24, cell_shape="hexahedron", linear="amg")
     solution = method.solve(library.stretched_block())
     value = _nodal_rms(solution)
+    # Eight usual stored energies give 0.05943 to 0.06007; none the reference, and with a pulled
+    # side that may contract all give less than 0.0586. The quadrature changes the tenth digit.
     note = "the stored energy behind the reference is not recorded; tests compare with scikit-fem"
     note = _note(solution, note)
     yield _off("Neo-Hookean Q1 N=24, nodal RMS", value, 0.0595464441, 1e-6, note)
@@ -68,7 +70,8 @@ def cavity() -> Iterator[Row]:
     """Least u on the vertical, largest and least v on the horizontal line through the middle."""
     references = {
         100: ("Marchi et al.", (-0.2140417, 0.1795728, -0.2538030)),
-        400: ("", None),
+        # Ghia, Ghia and Shin (1982) on 129 × 129 points, to about 1 %.
+        400: ("Ghia et al.", (-0.32726, 0.30203, -0.44993)),
         1000: ("Botella and Peyret", (-0.3885698, 0.3769447, -0.5270771)),
     }
     line = jnp.linspace(0.0, 1.0, 801)[1:-1]
@@ -80,17 +83,15 @@ def cavity() -> Iterator[Row]:
         return b - (a - c) ** 2 / (8 * (a - 2 * b + c))
 
     for reynolds, (source, known) in references.items():
-        found = []
-        for cells in (24,) if known else (16, 24):
-            method = FiniteElement(degree=3, mesh=fluids.cavity_mesh(cells), load_steps=3)
-            solution = method.solve(library.cavity(reynolds))
-            velocity = np.asarray(solution["u"](points))
-            u, v = velocity[: len(line), 0], velocity[len(line) :, 1]
-            found.append((extreme(u, u.argmin()), extreme(v, v.argmax()), extreme(v, v.argmin())))
-        names = ("u_min", "v_max", "v_min")
-        for name, value, other in zip(names, found[-1], known or found[0], strict=True):
-            note = _note(solution, source or "against a coarser mesh")
-            yield _off(f"cavity Re {reynolds}, {name}", value, other, 3e-3, note)
+        method = FiniteElement(degree=3, mesh=fluids.cavity_mesh(24), load_steps=3)
+        solution = method.solve(library.cavity(reynolds))
+        velocity = np.asarray(solution["u"](points))
+        u, v = velocity[: len(line), 0], velocity[len(line) :, 1]
+        found = extreme(u, u.argmin()), extreme(v, v.argmax()), extreme(v, v.argmin())
+        target = 1e-2 if reynolds == 400 else 3e-3
+        for name, value, other in zip(("u_min", "v_max", "v_min"), found, known, strict=True):
+            note = _note(solution, source)
+            yield _off(f"cavity Re {reynolds}, {name}", value, other, target, note)
 
 
 def cylinder() -> Iterator[Row]:
@@ -106,7 +107,7 @@ def vortex_street() -> Iterator[Row]:
     """DFG 2D-2: the developed street, from rest to t = 8, the last 2 s looked at."""
     problem = library.cylinder_flow(peak=1.5, time=(0.0, 8.0))
     method = FiniteElement(
-        degree=2, mesh=fluids.cylinder_mesh(8), scheme="bdf2", dt=0.005, frames=401
+        degree=3, mesh=fluids.cylinder_mesh(8), scheme="bdf2", dt=0.005, frames=401
     )
     solution = method.solve(problem)
     times = jnp.linspace(6.0, 8.0, 401)

@@ -40,7 +40,7 @@ def street(end: float = 8.0, cells: int = 8, dt: float = 0.005) -> tuple[float, 
     """Largest drag and lift and the Strouhal number of 2D-2 in its last two seconds."""
     frames = round(end / dt) // 4 + 1
     method = pm.FiniteElement(
-        degree=2, mesh=cylinder_mesh(cells), scheme="bdf2", dt=dt, frames=frames
+        degree=3, mesh=cylinder_mesh(cells), scheme="bdf2", dt=dt, frames=frames
     )
     solution = pm.solve(pm.library.cylinder_flow(peak=1.5, time=(0.0, end)), method)
     times = jnp.linspace(end - 2.0, end, 401)
