@@ -122,6 +122,11 @@ def test_flow_past_a_cylinder():
     drag, lift = module.steady(mesher="default")
     assert drag == pytest.approx(module.DRAG, rel=1e-4)
     assert lift == pytest.approx(module.LIFT, rel=1e-2)
+    # The street on a coarse mesh: published are 3.22 to 3.24, 0.98 to 1.01, 0.295 to 0.305.
+    drag, lift, strouhal = module.street(end=7.0, cells=5, dt=0.01)
+    assert drag == pytest.approx(3.23, rel=1e-2)
+    assert lift == pytest.approx(0.995, rel=8e-2)
+    assert 0.295 <= strouhal <= 0.305
 
 
 def test_cahn_hilliard(tmp_path):
