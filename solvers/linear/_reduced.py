@@ -48,6 +48,29 @@ class Structure:
         return out
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Evidence:
+    """By which few values it shows that new ones couple the same unknowns.
+
+    Attributes:
+        witness: a slot off the diagonal in each row that has a nonzero one.
+        watched: the slots in rows, and in columns, of unknowns whose row has none.
+        nonzero: which of the watched are not zero.
+    """
+
+    layout: Layout
+    witness: NDArray[np.integer]
+    watched: NDArray[np.integer]
+    nonzero: NDArray[np.bool_]
+
+    def holds(self, values: NDArray, layout: Layout) -> bool:
+        return (
+            self.layout is layout
+            and bool((values[self.witness] != 0).all())
+            and np.array_equal(values[self.watched] != 0, self.nonzero)
+        )
+
+
 class Reduced:
     """A matrix in the unknowns that are coupled, and the others' diagonal.
 
@@ -62,12 +85,16 @@ class Reduced:
     def __init__(self, pattern: SparsePattern, values: NDArray, layout: Layout):
         self.size = pattern.size
         diagonal = values[_diagonal_slots(pattern)]
-        kept = _coupled(pattern, values, layout)
-        self.structure, self.fault = pattern.latest(
-            "structure",
-            lambda known: np.array_equal(known[0].kept, kept),
-            lambda: _with_fault(pattern, values, kept, layout),
-        )
+        known = pattern.peek("structure")
+        if known is None or not known[2].holds(values, layout):
+            kept, evidence = _coupled(pattern, values, layout)
+            known = pattern.latest(
+                "structure",
+                lambda old: np.array_equal(old[0].kept, kept),
+                lambda: (*_with_fault(pattern, values, kept, layout), evidence),
+            )
+        self.structure, self.fault, _ = known
+        kept = self.structure.kept
         self.matrix = self.structure.matrix(values)
         self.rest = np.where(kept, 1.0, diagonal)
         zero = np.flatnonzero(self.rest == 0)
@@ -105,7 +132,9 @@ def _diagonal_slots(pattern: SparsePattern) -> NDArray[np.integer]:
     return pattern.once("diagonal", find)
 
 
-def _coupled(pattern: SparsePattern, values: NDArray, layout: Layout) -> NDArray[np.bool_]:
+def _coupled(
+    pattern: SparsePattern, values: NDArray, layout: Layout
+) -> tuple[NDArray[np.bool_], Evidence]:
     """Unknowns whose row or column has an entry off the diagonal; whole nodes together."""
     off = values != 0
     on_diagonal = _diagonal_slots(pattern)
@@ -117,6 +146,7 @@ def _coupled(pattern: SparsePattern, values: NDArray, layout: Layout) -> NDArray
     filled = np.flatnonzero(np.diff(pattern.indptr))
     alone = np.zeros(pattern.size, bool)
     alone[filled] = ~np.logical_or.reduceat(off, pattern.indptr[filled])
+    evidence = _evidence(pattern, off, alone, layout)
     alone &= has
     if alone.any():
         reached = pattern.indices[np.flatnonzero(alone[pattern.indices] & off)]
@@ -125,7 +155,18 @@ def _coupled(pattern: SparsePattern, values: NDArray, layout: Layout) -> NDArray
         if block.components > 1:
             part = alone[block.start : block.stop].reshape(-1, block.components)
             part &= part.all(axis=1, keepdims=True)
-    return ~alone
+    return ~alone, evidence
+
+
+def _evidence(
+    pattern: SparsePattern, off: NDArray[np.bool_], alone: NDArray[np.bool_], layout: Layout
+) -> Evidence:
+    slots = np.flatnonzero(off)
+    rows = pattern.rows[slots]
+    first = slots[np.flatnonzero(np.diff(rows, prepend=-1))]
+    touched = np.flatnonzero(alone[pattern.rows] | alone[pattern.indices])
+    touched = touched[pattern.rows[touched] != pattern.indices[touched]]
+    return Evidence(layout, first, touched, off[touched])
 
 
 def _with_fault(
