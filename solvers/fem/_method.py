@@ -19,6 +19,7 @@ from solvers.fem._build import (
 )
 from solvers.fem._lattice import lattice_system, solve_on_lattice, unsuitable
 from solvers.fem._locate import FEMRepresentation
+from solvers.fem._memory import expected_cells, refuse_tables
 from solvers.fem._peclet import locking_notes, peclet_notes
 from solvers.fem._run import STEPPERS, evolve, solve_steady
 from solvers.fem._setup import borders_of, linear_of, make_system
@@ -176,11 +177,16 @@ class FiniteElement(Method):
         self.check(problem)
         if linear_of(self).kind == "geometric":
             raise NotApplicable('linear="geometric" assembles nothing: use `solve`')
-        mesh = self.make_mesh(problem.domain)
         forms = problem.forms()
         order = self._degree(problem)
         degrees = {n: order - 1 if _is_multiplier(f) else order for n, f in forms.items()}
         components = {n: max(int(np.prod(s, dtype=int)), 1) for n, s in problem.shapes.items()}
+        domain = problem.domain
+        if self.mesh is None and not isinstance(domain, MeshDomain):
+            count = expected_cells(domain, self._count(domain.dim), self.cell_shape)
+            refuse_tables(count, domain.dim, self.cell_shape, degrees, components)
+        mesh = self.make_mesh(domain)
+        refuse_tables(len(mesh.cells), mesh.dim, mesh.shape, degrees, components)
         space = _cached_space(mesh, tuple(degrees.items()), tuple(components.items()))
         degree = self.quadrature_degree or 2 * order + 1
         made = make_integrals(

@@ -121,7 +121,9 @@ class IterativeFactor:
             return outcome.x
         return self._failed(outcome, b, transpose)
 
-    def _iterate(self, matrix: sp.csr_matrix, b: NDArray, transpose: bool, goal: float, share: float) -> Outcome:
+    def _iterate(
+        self, matrix: sp.csr_matrix, b: NDArray, transpose: bool, goal: float, share: float
+    ) -> Outcome:
         run = ITERATIONS[self.iteration]
         kept = self._preconditioner(matrix, transpose)
         mine = kept.maker() is self

@@ -7,6 +7,8 @@ import pytest
 
 import pdes
 from pdes import library
+from pdes.library import poisson
+from solvers import SolverError
 from solvers.fem import FiniteElement
 from solvers.fem._locate import FEMRepresentation
 from solvers.fem._space import make_space
@@ -121,6 +123,20 @@ def test_single_precision(float32):
 def test_unknown_options_are_refused(wrong):
     with pytest.raises(ValueError, match=r"degree|scheme|linear"):
         FiniteElement(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("problem", "options", "words"),
+    [
+        (poisson(2), {"cells": 100_000}, r"20000000000 triangle cells .* at least 3.84 TB, "),
+        (poisson(3), {"cells": 4000, "degree": 2}, r"384000000000 tetrahedron cells"),
+        (poisson(3), {"cells": 5000, "cell_shape": "hexahedron"}, r'linear="geometric"'),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_a_mesh_is_made(problem, options, words):
+    with pytest.raises(SolverError, match=words) as error:
+        FiniteElement(**options).solve(problem)
+    assert error.value.reason == "too_large"
 
 
 def test_cells_follow_the_arcs_of_combinations():
