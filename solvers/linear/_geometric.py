@@ -203,26 +203,41 @@ class Multigrid:
         if i == len(self.levels) - 1:
             b = jnp.where(self.free[i], b, 0.0)
             return jax.scipy.linalg.cho_solve((self.coarse, True), b.ravel()).reshape(b.shape)
-        u, r = self._smooth(i, b)
+        first, second = _chebyshev(self.levels[i].radius)
+        start = first[1] * self.inverse[i] * b
+        u, r = self._smooth(i, start, start, b, (second, (0.0, 0.0)))
         down = [None if m is None else m.T for m in self.up[i]]
         rest = jnp.where(self.free[i + 1], _along(r, down), 0.0)
         u = u + jnp.where(self.free[i], _along(self(rest, i + 1), self.up[i]), 0.0)
-        return u + self._smooth(i, b - self.operator(i, u), last=True)[0]
+        return self._smooth(i, u, u, b, (first, second))[0]
 
-    def _smooth(self, i: int, r: Array, last: bool = False) -> tuple[Array, Array]:
-        """Two Chebyshev steps from zero (Saad 2003, algorithm 12.1): the change, what is left."""
-        high = self.levels[i].radius
-        low = _SMOOTHED * high
-        centre, half = (high + low) / 2, (high - low) / 2
-        sigma = centre / half
-        following = 1 / (2 * sigma - 1 / sigma)
-        scaled = self.inverse[i]
-        change = scaled * r / centre
-        u = change
-        r = r - self.operator(i, change)
-        change = following / sigma * change + (2 * following / half) * scaled * r
-        u = u + change
-        return u, r if last else r - self.operator(i, change)
+    def _smooth(
+        self, i: int, u: Array, change: Array, r: Array, steps: tuple[tuple[float, float], ...]
+    ) -> tuple[Array, Array]:
+        """u and the residual after r ← r − A δ, δ ← α δ + β D⁻¹r, u ← u + δ with each (α, β).
+
+        A loop, for its operator is compiled once.
+        """
+        factors = jnp.asarray(steps, r.dtype)
+
+        def step(k, state):
+            u, change, r = state
+            r = r - self.operator(i, change)
+            change = factors[k, 0] * change + factors[k, 1] * self.inverse[i] * r
+            return u + change, change, r
+
+        u, _, r = jax.lax.fori_loop(0, len(steps), step, (u, change, r))
+        return u, r
+
+
+def _chebyshev(high: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(α, β) of two Chebyshev steps for D⁻¹A with the largest eigenvalue `high` (Saad 2003,
+    algorithm 12.1)."""
+    low = _SMOOTHED * high
+    centre, half = (high + low) / 2, (high - low) / 2
+    sigma = centre / half
+    following = 1 / (2 * sigma - 1 / sigma)
+    return (0.0, 1 / centre), (following / sigma, 2 * following / half)
 
 
 def solve_lattice(
