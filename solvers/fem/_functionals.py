@@ -21,6 +21,10 @@ from solvers.fem._locate import FEMRepresentation
 from solvers.time import TimeSeries
 
 
+# Points of an integral that are evaluated at once.
+_PIECE = 2**16
+
+
 def integrate(
     solution: Solution,
     function: Callable[[Point], Any],
@@ -55,11 +59,29 @@ def integrate(
         return jnp.asarray(function(p))
 
     normal = None if normals is None else jnp.asarray(normals, dtype)
-    axes = (0, None if normal is None else 0, 0, 0)
-    values = jax.vmap(value, in_axes=axes)(
-        jnp.asarray(x, dtype), normal, regions, jnp.asarray(cells)
-    )
-    return jnp.tensordot(jnp.asarray(weights, dtype), values, 1)
+    points = (jnp.asarray(x, dtype), normal, regions, jnp.asarray(cells))
+    return _weighted_sum(value, points, jnp.asarray(weights, dtype))
+
+
+def _weighted_sum(value: Callable, points: tuple, weights: Array) -> Array:
+    """Σ wᵢ value(pointᵢ), in pieces where the points are many: what lies between is large."""
+    each = jax.vmap(value, in_axes=tuple(None if a is None else 0 for a in points))
+
+    def total(piece):
+        return jnp.tensordot(piece[1], each(*piece[0]), 1)
+
+    pieces = -(-len(weights) // _PIECE)
+    if pieces <= 1:
+        return total((points, weights))
+    missing = pieces * _PIECE - len(weights)
+
+    def cut(array):
+        more = jnp.broadcast_to(array[-1:], (missing, *array.shape[1:]))
+        return jnp.concatenate([array, more]).reshape(pieces, _PIECE, *array.shape[1:])
+
+    weights = jnp.concatenate([weights, jnp.zeros(missing, weights.dtype)])
+    parts = (jax.tree.map(cut, points), weights.reshape(pieces, _PIECE))
+    return jnp.sum(jax.lax.map(jax.checkpoint(total), parts), axis=0)
 
 
 def quadrature(

@@ -9,7 +9,7 @@ import pdes
 from pdes import library
 from pdes.library import poisson
 from solvers import SolverError
-from solvers.fem import FiniteElement
+from solvers.fem import FiniteElement, _functionals
 from solvers.fem._locate import FEMRepresentation
 from solvers.fem._space import make_space
 
@@ -144,3 +144,20 @@ def test_cells_follow_the_arcs_of_combinations():
     straight, curved = (FiniteElement(degree=d, cells=40).make_mesh(channel) for d in (1, 2))
     assert straight.geometry is None and curved.geometry is not None
     assert abs(curved.volume - channel.volume) < 1e-2 * abs(straight.volume - channel.volume)
+
+
+def test_integrals_in_pieces(monkeypatch):
+    """Of many points some at a time: values and gradients as of all at once."""
+    domain = pdes.Rectangle()
+
+    def energy(scale):
+        problem = pdes.Problem(
+            library.Poisson(f=lambda p: scale), domain, boundary={"all": pdes.Dirichlet(u=0.0)}
+        )
+        solution = FiniteElement(degree=1, cells=4).solve(problem)
+        inside = solution.integrate(lambda p: jnp.sum(p.grad.u**2) + p.x[0])
+        return inside + solution.integrate(lambda p: p.n @ p.grad.u * p.x[1], over="right")
+
+    whole = jax.value_and_grad(energy)(2.0)
+    monkeypatch.setattr(_functionals, "_PIECE", 7)
+    np.testing.assert_allclose(jax.value_and_grad(energy)(2.0), whole, rtol=1e-12)
