@@ -73,6 +73,8 @@ class FiniteVolume(Method):
                 raise ValueError(f"{what} is one of {list(known)}, got {got!r}")
         if not 0 < self.courant <= 1:
             raise ValueError(f"courant lies in (0, 1], got {self.courant!r}")
+        if self.frames is not None and self.frames < 2:
+            raise ValueError(f"frames is at least 2, start and end, got {self.frames!r}")
 
     @property
     def name(self) -> str:

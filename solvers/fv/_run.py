@@ -42,8 +42,11 @@ def evolve(method: Any, problem: Problem, system: Any) -> Solution:
     times = jnp.linspace(*problem.time, frames)
     control: dict[str, Any] = {"dt": method.dt}
     if method.dt is None:
+        cfl: Any = CFLController()
+        if len(times) > 2:
+            cfl = diffrax.ClipStepSizeController(cfl, step_ts=times[1:-1])
         control = {
-            "controller": diffrax.ClipStepSizeController(CFLController(), step_ts=times[1:-1]),
+            "controller": cfl,
             "max_steps": _most_steps(system, start, problem.time, frames),
         }
     try:
