@@ -89,6 +89,11 @@ class Border(eqx.Module):
         essential, value = self.prescribed(t)
         return jnp.where(essential, value, self.mirrored(inside))
 
+    def walls(self) -> Array:
+        """Which faces belong to walls, (m,)."""
+        walls = jnp.array([self._wall(part) for part in self.parts])
+        return jnp.any(self.masks & walls[:, None], axis=0)
+
     def ghosts(self, near: list[Array], t: Array, steep: bool) -> list[Array]:
         """Averages of cells beyond the faces, from the cells inside, nearest first.
 
@@ -96,8 +101,7 @@ class Border(eqx.Module):
         (`steep`), or the nearest cell's.
         """
         essential, value = self.prescribed(t)
-        walls = jnp.array([self._wall(part) for part in self.parts])
-        wall = jnp.any(self.masks & walls[:, None], axis=0)
+        wall = self.walls()
         out = []
         for k, u in enumerate(near):
             free = near[0] + (k + 1) * (near[0] - near[1]) if steep else near[0]

@@ -16,6 +16,8 @@ from solvers._result import SolverError
 from solvers._solution import Representation, Solution, Stats
 from solvers.fv._solution import VolumeFunctions
 from solvers.fv._system import VolumeSystem
+from solvers.fv._triangle_solution import triangle_functions
+from solvers.fv._triangles import TriangleSystem
 from solvers.time import SSPRK3, CFLController, TimeSeries, integrate
 from solvers.time._compiled import is_traced
 
@@ -83,6 +85,8 @@ def evolve(method: Any, problem: Problem, system: Any) -> Solution:
 
 def functions(problem: Problem, system: Any, series: TimeSeries) -> Representation:
     """The averages as functions of x and t."""
+    if isinstance(system, TriangleSystem):
+        return triangle_functions(system, series)
     assert isinstance(system, VolumeSystem)
     weno = system.reconstruction == "weno5"
     reach = 2 if weno else 1
