@@ -272,7 +272,7 @@ def _without_walls(part: str, conditions, forms) -> list[Condition]:
         ]
         out.append(Slip(*vectors))
         if others:
-            out.append(Neumann(**dict.fromkeys(others, 0.0)))
+            out.append(Neumann(terms=None, **dict.fromkeys(others, 0.0)))
     return out
 
 

@@ -109,9 +109,7 @@ class Border(eqx.Module):
             out.append(jnp.where(essential, 2 * value - u, free))
         return out
 
-    def fluxes(
-        self, through: Array, face: Array, gradient: Array, t: Array
-    ) -> Array:
+    def fluxes(self, through: Array, face: Array, gradient: Array, t: Array) -> Array:
         """Outward fluxes (slots, m): `through`, or what conditions prescribe.
 
         `face` is the state at the face, `gradient` (slots, dim, m) its gradient.

@@ -77,7 +77,11 @@ class FiniteVolume(Method):
     def __check_init__(self):
         for what, got, known in (
             ("reconstruction", self.reconstruction, tuple(REACH)),
-            ("limiter", self._limiter(), TRIANGLE_LIMITERS if self._triangles() else tuple(LIMITERS)),
+            (
+                "limiter",
+                self._limiter(),
+                TRIANGLE_LIMITERS if self._triangles() else tuple(LIMITERS),
+            ),
             ("cell_shape", self.cell_shape, (None, "triangle")),
             ("riemann", self.riemann, ("auto", *RIEMANN)),
         ):
@@ -110,7 +114,9 @@ class FiniteVolume(Method):
         domain = problem.domain
         if self._triangles():
             if domain.dim != 2:
-                return f"triangles cover the plane, the domain {domain!r} has {domain.dim} dimensions"
+                return (
+                    f"triangles cover the plane, the domain {domain!r} has {domain.dim} dimensions"
+                )
             return _unsuitable(problem)
         if not isinstance(domain, Box) or domain.dim > 3:
             remedy = (
@@ -119,8 +125,8 @@ class FiniteVolume(Method):
                 else "pm.FiniteElement and pm.DiscontinuousGalerkin take other domains"
             )
             return (
-                f"the domain {domain!r} is not a box of one to three dimensions, which a structured "
-                f"grid covers; {remedy}"
+                f"the domain {domain!r} is not a box of one to three dimensions, which a "
+                f"structured grid covers; {remedy}"
             )
         return _unsuitable(problem)
 
@@ -146,7 +152,8 @@ class FiniteVolume(Method):
         if isinstance(domain, MeshDomain):
             return domain.mesh()
         cells = 32 if self.cells is None else self.cells
-        return domain.mesh(cells=cells, shape="triangle") if isinstance(domain, Box) else domain.mesh(cells=cells)  # fmt: skip
+        options = {"shape": "triangle"} if isinstance(domain, Box) else {}
+        return domain.mesh(cells=cells, **options)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
         return evolve(self, problem, self.discretize(problem))

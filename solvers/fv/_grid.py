@@ -25,11 +25,12 @@ def box_edges(domain: Box, cells: Any) -> tuple[np.ndarray, ...]:
     dim = domain.dim
     if cells is None:
         cells = _DEFAULT[dim]
-    if np.ndim(cells) == 0 if not isinstance(cells, (tuple, list)) else False:
+    given: list[Any]
+    if isinstance(cells, (int, float, np.integer, np.floating)):
         _check_count(cells)
         lengths = high - low
         shares = [max(4, round(float(cells * part / lengths.max()))) for part in lengths]
-        given: list[Any] = shares if dim > 1 else [int(cells)]
+        given = shares if dim > 1 else [cells]
     elif dim == 1 and not (len(cells) == 1 and np.ndim(cells[0]) == 0):
         given = [cells]
     else:

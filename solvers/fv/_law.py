@@ -64,9 +64,7 @@ class Law(eqx.Module):
     def fields(self, u: Array) -> dict[str, Array]:
         """Fields from slots (slots, …)."""
         shapes = self.problem.shapes
-        return {
-            n: u[i : i + k].reshape(*shapes[n], *u.shape[1:]) for n, i, k in self.offsets
-        }
+        return {n: u[i : i + k].reshape(*shapes[n], *u.shape[1:]) for n, i, k in self.offsets}
 
     def state(self, fields: dict[str, Array]) -> Array:
         """Slots from fields."""
@@ -85,15 +83,17 @@ class Law(eqx.Module):
         forms = self.problem.forms().values()
         names = self.central if central else self.upwind
         dim = self.problem.dim
-        rows = [form.flux(p, chosen).reshape(-1, dim) for form, chosen in zip(forms, names, strict=True)]  # fmt: skip
-        return jnp.concatenate(rows)
+        chosen = zip(forms, names, strict=True)
+        return jnp.concatenate([form.flux(p, terms).reshape(-1, dim) for form, terms in chosen])
 
     def source(self, u: Array, x: Array, t: Array) -> Array:
         """Σs at a state, (slots,)."""
         p = self.point(u, x, t)
         return jnp.concatenate([f.source(p).reshape(-1) for f in self.problem.forms().values()])
 
-    def through(self, solver: str, left: Array, right: Array, x: Array, t: Array, n: Array) -> Array:  # fmt: skip
+    def through(
+        self, solver: str, left: Array, right: Array, x: Array, t: Array, n: Array
+    ) -> Array:
         """The numerical flux along n between the states behind and ahead of a face, (slots,)."""
         pde = self.problem.pde
 
@@ -101,9 +101,7 @@ class Law(eqx.Module):
             return self.flux(self.point(u, x, t), central=False) @ n
 
         def star(left: Array, right: Array, low: Array, high: Array):
-            found = pde.star_states(
-                self.point(left, x, t), self.point(right, x, t), n, low, high
-            )
+            found = pde.star_states(self.point(left, x, t), self.point(right, x, t), n, low, high)
             assert found is not None
             return found[0], self.state(found[1]), self.state(found[2])
 

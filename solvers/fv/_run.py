@@ -144,9 +144,7 @@ def _check_start(system: Any, start: Array, t: float) -> None:
             )
 
 
-def _explained(
-    error: SolverError, method: Any, system: Any, start: Array, t: float
-) -> SolverError:
+def _explained(error: SolverError, method: Any, system: Any, start: Array, t: float) -> SolverError:
     """The same error with a step that would be stable, or what became negative."""
     if error.reason != "not_finite":
         return error

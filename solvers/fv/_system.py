@@ -190,7 +190,7 @@ class VolumeSystem(System):
             flat = z.reshape(z.shape[0], -1)
             found = at_points(lambda u, y: self.law.source(u, y, t), (flat, x))
             out = out + found.reshape(z.shape)
-        return out
+        return jnp.asarray(out)
 
     def _divergence(self, z: Array, t: Array, axis: int, slopes: list[Array] | None) -> Array:
         """(F_{+½} − F_{−½}) / h along one direction."""
@@ -257,7 +257,8 @@ class VolumeSystem(System):
         padded = self._padded(self._lines(z, axis), t, axis, 1)
         h = self._padded_widths(axis)
         centres = jnp.cumsum(h) - h / 2
-        return self._from_lines((padded[..., 2:] - padded[..., :-2]) / (centres[2:] - centres[:-2]), axis)  # fmt: skip
+        slopes = (padded[..., 2:] - padded[..., :-2]) / (centres[2:] - centres[:-2])
+        return self._from_lines(slopes, axis)
 
     def _central_states(self, z, lines, t, axis, slopes, states) -> tuple[Array, Array]:
         """Values (slots, lines, faces) and gradients (slots, dim, lines, faces) at faces."""

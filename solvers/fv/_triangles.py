@@ -56,10 +56,21 @@ class TriangleSystem(System):
         self.law, self.mesh = law, Hidden(mesh)
         self.reconstruction, self.limiter = reconstruction, limiter
         self.riemann, self.courant = riemann, courant
-        names = (
-            "areas centroids behind ahead offsets faces signs middles normals lengths gaps "
-            "neighbours weights"
-        ).split()
+        names = [
+            "areas",
+            "centroids",
+            "behind",
+            "ahead",
+            "offsets",
+            "faces",
+            "signs",
+            "middles",
+            "normals",
+            "lengths",
+            "gaps",
+            "neighbours",
+            "weights",
+        ]
         self.geometry = {name: jnp.asarray(getattr(made, name)) for name in names}
         count = len(made.areas)
         self.geometry["at_behind"] = jnp.asarray(made.slots[0] * count + made.behind)

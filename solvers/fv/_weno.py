@@ -16,8 +16,10 @@ def _smoothness(a: Array, b: Array, c: Array, d: Array, e: Array) -> tuple[Array
 
 def _smallest(values: tuple[Array, ...]) -> Array:
     """What is added to smoothness: next to nothing beside the averages, at any scale of them."""
-    square = sum(v * v for v in values) / len(values)
-    return 1e-12 * square + 1e-20
+    square = jnp.zeros_like(values[0])
+    for v in values:
+        square = square + v * v
+    return 1e-12 / len(values) * square + 1e-20
 
 
 def weno5(a: Array, b: Array, c: Array, d: Array, e: Array) -> tuple[Array, Array]:
@@ -68,7 +70,7 @@ def central_weno5(values: tuple[Array, ...], s: Array) -> Array:
         for w, r in zip((*share, 0.5), (s0, s1, s2, rough), strict=True)
     ]
     total = sum(w * q for w, q in zip(weights, (*lines, rest), strict=True))
-    return total / sum(weights)
+    return jnp.asarray(total / sum(weights))
 
 
 def _parabola(second: Array, first: Array, mean: Array, s: Array) -> Array:
@@ -83,10 +85,4 @@ def _quartic(values: tuple[Array, ...], s: Array) -> Array:
     second = (-a + 12 * b - 22 * c + 12 * d - e) / 16
     third = (-a + 2 * b - 2 * d + e) / 12
     fourth = (a - 4 * b + 6 * c - 4 * d + e) / 24
-    return (
-        c
-        + first * s
-        + second * (s * s - 1 / 12)
-        + third * s**3
-        + fourth * (s**4 - 1 / 80)
-    )
+    return c + first * s + second * (s * s - 1 / 12) + third * s**3 + fourth * (s**4 - 1 / 80)

@@ -1,4 +1,4 @@
-"""Euler and shallow water by finite volumes: waves, order, walls, positivity, gradients, refusals."""
+"""Euler and shallow water by finite volumes: waves, order, walls, positivity, refusals."""
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,8 @@ def test_eigenvectors_and_speeds_are_those_of_the_flux(dim):
         np.testing.assert_allclose([speeds.min(), speeds.max()], speed_range(flux, u), rtol=1e-12)
         # With a direction along a front there is a wave that only carries, in one none for water.
         carried = speeds if dim > 1 or pde is gas else speeds[jnp.array([0, 2])]
-        np.testing.assert_allclose(np.unique(np.diag(diagonal).round(10)), np.unique(carried.round(10)))  # fmt: skip
+        values = np.unique(np.diag(diagonal).round(10))
+        np.testing.assert_allclose(values, np.unique(carried.round(10)))
 
 
 def test_numerical_fluxes_are_consistent_and_hllc_keeps_a_contact():
@@ -103,8 +104,9 @@ def test_weno_is_of_fifth_order_and_does_not_cross_a_jump():
         means = tuple(jnp.diff(integral(edges)) / h)
         low, high = weno5(*means)
         inside = central_weno5(means, jnp.asarray(0.3))
-        errors.append([low - value(edges[2]), high - value(edges[3]), inside - value(0.2 + 0.3 * h)])  # fmt: skip
-    orders = np.log2(np.abs(np.array(errors[0]) / np.array(errors[1])))
+        exact = jnp.stack([value(edges[2]), value(edges[3]), value(0.2 + 0.3 * h)])
+        errors.append(jnp.stack([low, high, inside]) - exact)
+    orders = np.log2(np.abs(errors[0] / errors[1]))
     assert (orders > 4.6).all()
     # A step beside the cell, and one in its neighbour.
     for step in ((0.0, 0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 0.0, 0.0, 1.0), (1.0, 1.0, 0.0, 0.0, 0.0)):
@@ -146,7 +148,8 @@ def test_two_rarefactions_leave_positive_states():
     pressure = 0.4 * (energy - 0.5 * m**2 / rho)
     assert rho.min() > 0 and pressure.min() > 0
     assert pressure[-1].min() < 1e-2
-    exact = jax.vmap(lambda y: problem.exact_value("rho", y, 0.15))((jnp.arange(100) + 0.5)[:, None] / 100)  # fmt: skip
+    x = (jnp.arange(100) + 0.5)[:, None] / 100
+    exact = jax.vmap(lambda y: problem.exact_value("rho", y, 0.15))(x)
     assert np.abs(rho[-1] - exact).mean() < 2e-2
 
 
@@ -176,7 +179,7 @@ def test_dam_break():
 
 
 def test_gradients_through_waves_between_walls():
-    method = pm.FiniteVolume(cells=10, dt=0.02, frames=2, reconstruction="weno5")
+    method = pm.FiniteVolume(cells=10, dt=0.02, frames=2, limiter="van_leer", riemann="hll")
 
     def functional(theta):
         problem = pm.Problem(
