@@ -86,3 +86,11 @@ def test_adaptive_lshape(tmp_path):
     # At least the optimal rate −1 (uniform meshes have −1/3): the first levels fall faster.
     assert slopes[2] < -0.95
     assert 3.0 < effectivity < 4.0
+
+
+def test_shock_tube(tmp_path):
+    module = load("shock_tube")
+    errors, solutions = module.main(100)
+    assert errors["weno5"] < errors["muscl"] < 1e-2
+    module.draw(solutions, tmp_path / "tube.png")
+    assert (tmp_path / "tube.png").stat().st_size > 10_000

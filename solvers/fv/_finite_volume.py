@@ -152,7 +152,7 @@ class FiniteVolume(Method):
         if isinstance(domain, MeshDomain):
             return domain.mesh()
         cells = 32 if self.cells is None else self.cells
-        options = {"shape": "triangle"} if isinstance(domain, Box) else {}
+        options: dict[str, Any] = {"shape": "triangle"} if isinstance(domain, Box) else {}
         return domain.mesh(cells=cells, **options)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
