@@ -130,9 +130,63 @@ def positivity() -> Iterable[Row]:
             )  # fmt: skip
 
 
+def triangles() -> Iterable[Row]:
+    """Smooth transport along the diagonal of a periodic square, averages at t = 0.25."""
+
+    def exact(x: jax.Array, t: float) -> jax.Array:
+        return 1 + 0.3 * jnp.sin(2 * jnp.pi * (x[0] + x[1] - 2 * t))
+
+    problem = Problem(
+        pm.library.Advection(a=1.0),
+        pm.Rectangle(periodic=True),
+        time=(0.0, 0.25),
+        initial={"u": lambda x: exact(x, 0.0)},
+    )
+    for limiter in ("venkatakrishnan", "barth_jespersen"):
+        errors = []
+        for n in (32, 64):
+            method = pm.FiniteVolume(cells=n, cell_shape="triangle", limiter=limiter, frames=2)
+            functions: Any = method.solve(problem).representation
+            end = jax.vmap(lambda x: exact(x, 0.25))(functions.centroids)
+            errors.append(float(jnp.abs(functions.series.states[-1, :, 0, 0] - end).mean()))
+        yield row(
+            f"transport on triangles, {limiter}, L1 order", np.log2(errors[0] / errors[1]), 1.8,
+            at_least=True, note="errors " + ", ".join(f"{e:.1e}" for e in errors),
+        )  # fmt: skip
+
+
+def gradients() -> Iterable[Row]:
+    """Reverse mode through 20 steps of WENO5 with HLLC against central differences."""
+    method = pm.FiniteVolume(cells=24, reconstruction="weno5", dt=0.005, frames=2)
+    x = jnp.linspace(0.05, 0.95, 11)[:, None]
+
+    def functional(theta):
+        problem = Problem(
+            pm.library.ShallowWater(g=theta[0]),
+            pm.Interval(0.0, 1.0),
+            time=(0.0, 0.1),
+            initial={"h": lambda x: 1 + theta[1] * jnp.sin(2 * x[0]), "q": 0.0},
+            boundary={"left": pm.Wall(), "right": pm.Dirichlet(h=1.2, q=theta[2])},
+        )
+        return jnp.sum(method.solve(problem)["q"](x, 0.1) ** 2)
+
+    theta = jnp.array([1.4, 0.3, -0.2])
+    both = jax.jit(jax.value_and_grad(functional))
+    gradient = np.asarray(both(theta)[1])
+    for i, name in enumerate(("coefficient", "initial data", "boundary data")):
+        worst = np.inf
+        for h in (1e-4, 1e-5, 1e-6):
+            step = jnp.zeros(3).at[i].set(h)
+            difference = float((both(theta + step)[0] - both(theta - step)[0]) / (2 * h))
+            worst = min(worst, abs(difference / gradient[i] - 1))
+        yield row(f"gradient through finite volumes in {name}, against differences", worst, 1e-6)
+
+
 CHECKS: Checks = {
     "fv: sod": sod,
     "fv: shu-osher": shu_osher,
     "fv: entropy wave": entropy_wave,
     "fv: positivity": positivity,
+    "fv: triangles": triangles,
+    "fv: gradients": gradients,
 }

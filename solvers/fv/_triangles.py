@@ -137,7 +137,8 @@ class TriangleSystem(System):
         # Differences below this, of smooth solutions near extrema, are not limited.
         spread = jnp.max(z, axis=1, keepdims=True) - jnp.min(z, axis=1, keepdims=True)
         size = jnp.sqrt(g["areas"] / jnp.sum(g["areas"]))
-        small = (2 * size) ** 3 * spread**2 + 1e-30
+        # In flat states its inverse square is finite in single precision as well, for gradients.
+        small = (2 * size) ** 3 * spread**2 + jnp.finfo(z.dtype).tiny ** 0.4
         for offset in g["offsets"]:
             change = jnp.sum(gradient * offset, axis=1)
             room = jnp.where(change > 0, high - z, low - z)

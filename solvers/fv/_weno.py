@@ -19,7 +19,8 @@ def _smallest(values: tuple[Array, ...]) -> Array:
     square = jnp.zeros_like(values[0])
     for v in values:
         square = square + v * v
-    return 1e-12 / len(values) * square + 1e-20
+    # In single precision too its inverse square must be finite, for gradients where all is flat.
+    return 1e-12 / len(values) * square + jnp.finfo(square.dtype).tiny ** 0.4
 
 
 def weno5(a: Array, b: Array, c: Array, d: Array, e: Array) -> tuple[Array, Array]:

@@ -105,6 +105,23 @@ def test_shock_tube_along_a_strip_of_triangles():
     assert float((0.4 * (energy - 0.5 * (mx**2 + my**2) / rho)).min()) > 0.099
 
 
+def test_gradients_through_rates_on_triangles():
+    def functional(theta):
+        state = {"rho": theta[0], "m": jnp.stack([theta[1], 0.1]), "E": 2.5}
+        start = lambda x: (1 + 0.1 * x[0] * x[1], jnp.array([0.3, 0.1]), 1.0)
+        boundary = {"all": pm.Wall(), "left": pm.Dirichlet(**state), "right": pm.Outflow()}
+        _, found = rate(gas(pm.Rectangle(), start, boundary), cells=4)
+        return jnp.sum(found**2)
+
+    theta, h = jnp.array([1.1, 0.4]), 1e-6
+    both = jax.jit(jax.value_and_grad(functional))
+    gradient = both(theta)[1]
+    for i in range(2):
+        step = jnp.zeros(2).at[i].set(h)
+        difference = (both(theta + step)[0] - both(theta - step)[0]) / (2 * h)
+        assert float(gradient[i]) == pytest.approx(float(difference), rel=1e-6)
+
+
 def test_refusals_on_triangles():
     problem = gas(HOLE, lambda x: (1.0, jnp.zeros(2), 1.0), {"all": pm.Wall()})
     with pytest.raises(ValueError, match="on triangles use reconstruction='muscl'"):
