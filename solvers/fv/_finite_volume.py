@@ -19,7 +19,7 @@ from solvers.fv._run import evolve
 from solvers.fv._system import VolumeSystem
 from solvers.fv._triangles import TriangleSystem
 
-TRIANGLE_LIMITERS = ("venkatakrishnan", "barth_jespersen")
+TRIANGLE_LIMITERS = ("barth_jespersen", "venkatakrishnan")
 
 
 class FiniteVolume(Method):
@@ -42,8 +42,8 @@ class FiniteVolume(Method):
         reconstruction: "muscl" (van Leer 1979: second order where the solution is smooth, first at
             extrema and shocks), "weno5" (Jiang & Shu 1996, equal cells) or "constant" (first
             order). Of waves where the PDE gives `characteristics`, else of each slot.
-        limiter: of muscl, "mc" (default), "van_leer" or "minmod"; on triangles "venkatakrishnan"
-            (1993, default) or "barth_jespersen" (1989).
+        limiter: of muscl, "mc" (default), "van_leer" or "minmod"; on triangles "barth_jespersen"
+            (1989, default) or "venkatakrishnan" (1993: smooth, but it may overshoot a little).
         cell_shape: "triangle" for domains of the plane that are no rectangles, with `cells` for the
             longest side. mesh: a mesh of triangles, instead of both.
         riemann: "rusanov", "hll", "hllc" (where the PDE gives `star_states`), or "auto": hllc
@@ -99,7 +99,7 @@ class FiniteVolume(Method):
         return self.mesh is not None or self.cell_shape == "triangle"
 
     def _limiter(self) -> str:
-        default = "venkatakrishnan" if self._triangles() else "mc"
+        default = "barth_jespersen" if self._triangles() else "mc"
         return default if self.limiter is None else self.limiter
 
     @property

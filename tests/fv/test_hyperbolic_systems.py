@@ -161,7 +161,7 @@ def test_steps_that_empty_a_cell_are_repeated():
     rho, m, energy = np.moveaxis(averages(solution), 1, 0)
     assert rho.min() > 0 and (energy - 0.5 * m**2 / rho).min() > 0
     # What leaves at both ends is known: the gas there has not been reached.
-    np.testing.assert_allclose(rho[-1].mean(), 1 - 2 * 3.6 * 0.1, atol=1e-6)
+    np.testing.assert_allclose(rho[-1].mean(), 1 - 2 * 3.6 * 0.1, atol=1e-4)
 
 
 def test_a_wall_is_a_plane_of_symmetry():

@@ -126,7 +126,7 @@ def test_refusals_on_triangles():
     problem = gas(HOLE, lambda x: (1.0, jnp.zeros(2), 1.0), {"all": pm.Wall()})
     with pytest.raises(ValueError, match="on triangles use reconstruction='muscl'"):
         pm.FiniteVolume(cell_shape="triangle", reconstruction="weno5")
-    with pytest.raises(ValueError, match=r"limiter is one of \['venkatakrishnan'"):
+    with pytest.raises(ValueError, match=r"limiter is one of \['barth_jespersen'"):
         pm.FiniteVolume(cell_shape="triangle", limiter="mc")
     with pytest.raises(pm.NotApplicable, match=r"not a box.*cell_shape='triangle'"):
         pm.FiniteVolume().solve(problem)
