@@ -27,7 +27,7 @@ class VolumeSystem(System):
     """A problem after discretisation; z has shape (slots, *cells), a slot being a component.
 
     Attributes:
-        edges: of the cells in each direction, increasing, (cells + 1,) each.
+        law: fluxes and waves. axes: edges of the cells in each direction, (cells + 1,) each.
         reconstruction: "constant", "muscl" or "weno5". limiter: of muscl. riemann: the flux.
         courant: share of a cell that the fastest wave may cross in a step.
         borders: of each direction the lower and the upper side; None where it is periodic.

@@ -20,6 +20,31 @@ class Diffusion(pm.PDE):
         return -jnp.array([[1.0, 0.3], [0.3, 0.5]]) @ p.grad.u
 
 
+class Viscous(pm.PDE):
+    """The compressible Navier–Stokes equations with μ = 0.1, written beside those of Euler."""
+
+    gas: pm.library.Euler = pm.library.Euler()
+    fields = {"rho": pm.Scalar(), "m": pm.Vector(), "E": pm.Scalar()}
+
+    def equations(self):
+        return {
+            "rho": pm.Balance(flux=(self.gas.mass,)),
+            "m": pm.Balance(flux=(self.gas.momentum, self.stress)),
+            "E": pm.Balance(flux=(self.gas.energy, self.work)),
+        }
+
+    def stress(self, p):
+        velocity = (p.grad.m - p.m[:, None] * p.grad.rho / p.rho) / p.rho
+        spread = jnp.trace(velocity) * jnp.eye(len(p.m))
+        return -0.1 * (velocity + velocity.T - 2 / 3 * spread)
+
+    def work(self, p):
+        return self.stress(p) @ p.m / p.rho
+
+    def wave_speeds(self, p, n):
+        return self.gas.wave_speeds(p, n)
+
+
 def rate(problem, t=0.0, **options):
     system = pm.FiniteVolume(**options).discretize(problem)
     return system, jax.jit(lambda z: system.rate(z, t))(system.initial_state())
@@ -105,6 +130,28 @@ def test_prescribed_values_and_fluxes_of_diffusion_balance():
     )
     _, found = rate(problem, cells=8)
     np.testing.assert_allclose(found, 0.0, atol=1e-11)
+
+
+def test_viscosity_slows_shear():
+    # v = (0, sin 2πx): ∂m/∂t = −μ (2π)² v, and the work of the stress goes into the energy.
+    fields = {
+        "rho": 2.0,
+        "m": lambda x: 2.0 * jnp.stack([jnp.zeros(()), jnp.sin(2 * jnp.pi * x[0])]),
+        "E": lambda x: 2.5 + jnp.sin(2 * jnp.pi * x[0]) ** 2,
+    }
+    errors = []
+    for n in (16, 32):
+        problem = pm.Problem(
+            Viscous(), pm.Rectangle(periodic=True), time=(0.0, 1.0), initial=fields
+        )
+        system, found = rate(problem, cells=(n, 4), reconstruction="weno5", riemann="hll")
+        x = 2 * np.pi * np.asarray(system.centres(0))
+        shear = -0.1 * 4 * np.pi**2 * np.sin(x)
+        work = 0.1 * 4 * np.pi**2 * np.cos(2 * x)
+        exact = np.stack([0 * x, 0 * x, shear, work])
+        errors.append(np.abs(found[:, :, 0] - exact).max(axis=1))
+    assert errors[1][0] < 1e-12
+    assert (np.log2(errors[0][1:] / errors[1][1:]) > 1.7).all()
 
 
 def test_parts_of_a_side_have_their_own_conditions():
