@@ -120,7 +120,7 @@ def test_rates_of_the_entropy_wave_converge_at_fifth_order():
     errors = []
     for n in (20, 40):
         system = pm.FiniteVolume(cells=n, reconstruction="weno5").discretize(problem)
-        rate = jax.jit(lambda z, s=system: s.rate(z, 0.0))(system.initial_state())
+        rate = jax.jit(lambda z, s=system: s.rate(z, jnp.zeros(())))(system.initial_state())
         rho = 1 + 0.2 * np.sin(2 * np.pi * np.arange(n + 1) / n)
         errors.append(np.abs(rate[0] + 0.7 * np.diff(rho) * n).max())
     assert np.log2(errors[0] / errors[1]) == pytest.approx(5.0, abs=0.3)

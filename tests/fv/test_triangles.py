@@ -22,7 +22,7 @@ class Diffusion(pm.PDE):
 
 def rate(problem, **options):
     system = pm.FiniteVolume(cell_shape="triangle", **options).discretize(problem)
-    return system, jax.jit(lambda z: system.rate(z, 0.0))(system.initial_state())
+    return system, jax.jit(lambda z: system.rate(z, jnp.zeros(())))(system.initial_state())
 
 
 def gas(domain, start, boundary):
