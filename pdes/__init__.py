@@ -11,6 +11,7 @@ from pdes._boundary import (
     Robin,
     Slip,
     Traction,
+    Wall,
     ZeroMean,
 )
 from pdes._coefficient import (
@@ -100,6 +101,7 @@ __all__ = [
     "Traction",
     "Union",
     "Vector",
+    "Wall",
     "ZeroMean",
     "as_coefficient",
     "coefficient",

@@ -100,6 +100,15 @@ class Slip(Condition):
         super().__init__(**{name: 0.0 for name in names})
 
 
+class Wall(Condition):
+    """A wall that nothing passes and where everything slides: `Slip` for every vector field and
+    F·n = 0 for every other field with a flux. Finite volumes mirror the state at it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
 class Free(Condition):
     """Nothing is prescribed: F·n is evaluated from inside, `Free("w")`."""
 
@@ -220,7 +229,7 @@ def resolve(
     """
     essential: dict[str, tuple[Condition, tuple[bool, ...], Callable]] = {}
     natural: dict[str, tuple[Condition, Callable, bool, tuple[str, ...] | None]] = {}
-    for condition in conditions:
+    for condition in _without_walls(part, conditions, forms):
         if isinstance(condition, Pin):
             continue
         for name, value in _fields_of(condition, forms, essential, natural).items():
@@ -241,6 +250,30 @@ def resolve(
         for name in forms
         if name in essential or name in natural
     }
+
+
+def _without_walls(part: str, conditions, forms) -> list[Condition]:
+    """Walls written as the conditions that they stand for."""
+    out: list[Condition] = []
+    for condition in conditions:
+        if not isinstance(condition, Wall):
+            out.append(condition)
+            continue
+        vectors = [n for n, f in forms.items() if f.shape == (f.dim,) and f.kind == "Balance"]
+        if not vectors:
+            raise ValueError(
+                f"Wall on {part!r} turns vector fields, and there is none among {sorted(forms)}: "
+                "write the momentum as pm.Vector(), or give the conditions field by field"
+            )
+        others = [
+            n
+            for n, f in forms.items()
+            if n not in vectors and f.kind != "Constraint" and f.equation.flux
+        ]
+        out.append(Slip(*vectors))
+        if others:
+            out.append(Neumann(terms=None, **dict.fromkeys(others, 0.0)))
+    return out
 
 
 def _fields_of(condition, forms, essential, natural) -> dict[str, Any]:

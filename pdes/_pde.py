@@ -32,6 +32,39 @@ class PDE(eqx.Module):
     def equations(self) -> dict[str, Equation]:
         """The equation of each field."""
 
+    # What finite volumes may be told of a hyperbolic system. Points have values, no gradients, and
+    # n is a unit vector; slots are the components of all fields in their order.
+
+    def wave_speeds(self, p: Point, n: Array) -> Array | None:
+        """Speeds of the waves along n, (waves,), the slowest and the fastest among them.
+
+        None: the eigenvalues of the flux Jacobian are taken, by automatic differentiation.
+        """
+        return None
+
+    def star_states(
+        self, left: Point, right: Point, n: Array, slowest: Array, fastest: Array
+    ) -> tuple[Array, dict[str, Array], dict[str, Array]] | None:
+        """Speed of the contact between two states along n, and the states on both sides of it.
+
+        What the HLLC flux needs; None where the system has no such wave.
+        """
+        return None
+
+    def characteristics(self, p: Point, n: Array) -> tuple[Array, Array] | None:
+        """Left and right eigenvectors (L, R) of the flux Jacobian along n, (slots, slots) each.
+
+        Rows of L and columns of R, with L R = I: limiters then act on waves, not on slots.
+        """
+        return None
+
+    def admissible(self, p: Point) -> dict[str, Array]:
+        """Quantities that must stay positive, such as density and pressure.
+
+        Each is concave in the fields where those before it are positive.
+        """
+        return {}
+
     def forms(self, dim: int) -> dict[str, Form]:
         """The equations made ready for a domain of dimension `dim`, in the order of the fields."""
         equations = self.equations()

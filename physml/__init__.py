@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from pdes import Traction as Traction
     from pdes import Union as Union
     from pdes import Vector as Vector
+    from pdes import Wall as Wall
     from pdes import ZeroMean as ZeroMean
     from pdes import as_coefficient as as_coefficient
     from pdes import coefficient as coefficient
@@ -206,6 +207,7 @@ _EXPORTS: dict[str, str] = {
     "Union": "pdes",
     "VPINN": "physml.methods",
     "Vector": "pdes",
+    "Wall": "pdes",
     "ZeroMean": "pdes",
     "as_coefficient": "pdes",
     "coefficient": "pdes",

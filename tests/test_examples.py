@@ -134,3 +134,9 @@ def test_cahn_hilliard(tmp_path):
     assert change < 1e-12
     assert (np.diff(energy) < 0).all() and energy[-1] < 0.8 * energy[0]
     assert (tmp_path / "cahn_hilliard.xdmf").exists()
+def test_shock_tube(tmp_path):
+    module = load("shock_tube")
+    errors, solutions = module.main(100)
+    assert errors["weno5"] < errors["muscl"] < 1e-2
+    module.draw(solutions, tmp_path / "tube.png")
+    assert (tmp_path / "tube.png").stat().st_size > 10_000

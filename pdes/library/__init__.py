@@ -49,6 +49,15 @@ from pdes.library.fluids import (
     kovasznay,
     stokes,
 )
+from pdes.library.gas import Euler, conserved
+from pdes.library.gas_problems import (
+    double_mach,
+    einfeldt,
+    entropy_wave,
+    shock_tube,
+    shu_osher,
+    sod,
+)
 from pdes.library.incompressible import NearlyIncompressibleElasticity, incompressible_cook
 from pdes.library.phase_field import (
     AllenCahn,
@@ -59,6 +68,7 @@ from pdes.library.phase_field import (
     swift_hohenberg,
 )
 from pdes.library.reaction import FisherKPP, GrayScott, fisher_kpp, gray_scott
+from pdes.library.riemann import exact_gas, exact_water
 from pdes.library.solids import (
     Elasticity,
     NeoHookean,
@@ -83,6 +93,7 @@ from pdes.library.turbulence import (
     taylor_green,
     taylor_green_3d,
 )
+from pdes.library.water import ShallowWater, dam_break
 from pdes.library.waves import (
     Helmholtz,
     KleinGordon,
@@ -137,6 +148,12 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         kolmogorov,
         taylor_green_3d,
         cylinder_flow,
+        sod,
+        einfeldt,
+        shu_osher,
+        entropy_wave,
+        double_mach,
+        dam_break,
     )
 }
 
@@ -148,6 +165,7 @@ __all__ = [
     "Burgers",
     "CahnHilliard",
     "Elasticity",
+    "Euler",
     "FisherKPP",
     "GinzburgLandau",
     "GrayScott",
@@ -164,6 +182,7 @@ __all__ = [
     "PlaneStress",
     "Poisson",
     "Schroedinger",
+    "ShallowWater",
     "SineGordon",
     "Stokes",
     "SwiftHohenberg",
@@ -181,10 +200,17 @@ __all__ = [
     "cavity",
     "clamped_cube",
     "cole_hopf",
+    "conserved",
     "convection",
     "cook",
     "cylinder_flow",
+    "dam_break",
+    "double_mach",
+    "einfeldt",
     "elasticity",
+    "entropy_wave",
+    "exact_gas",
+    "exact_water",
     "fisher_kpp",
     "ginzburg_landau",
     "ginzburg_landau_wave",
@@ -205,7 +231,10 @@ __all__ = [
     "poisson_disk",
     "poisson_lshape",
     "schroedinger",
+    "shock_tube",
+    "shu_osher",
     "sine_gordon",
+    "sod",
     "stokes",
     "stretched_block",
     "swift_hohenberg",

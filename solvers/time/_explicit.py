@@ -50,31 +50,39 @@ class SSPRK3(diffrax.AbstractERK):
 class CFLController(diffrax.AbstractAdaptiveStepSizeController):
     """Steps that the system asks for: `system.stable_step(z, t)`, with the system as `args`.
 
-    Gradients are taken at fixed steps. There is no error control; diffrax asks for the fields.
+    A step that leaves what `system.admissible(z, t)` allows (a negative density) is taken again at
+    half the length, `halvings` times at most; later steps grow back. Gradients are taken at fixed
+    steps. There is no error control; diffrax asks for the fields.
     """
 
     rtol: float = 0.0
     atol: float = 0.0
     norm: Callable[[Any], Any] = optx.rms_norm
+    halvings: int = 12
 
     def wrap(self, direction: Any) -> CFLController:
         return self
 
     def init(self, terms, t0, t1, y0, dt0, args, func, error_order):  # type: ignore[override]
-        return t0 + self._step(args, y0, t0), None
+        return t0 + self._step(args, y0, t0), jnp.ones((), jnp.result_type(t0))
 
     def adapt_step_size(  # type: ignore[override]
         self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state
     ):
+        share = controller_state
         step = self._step(args, y1_candidate, t1)
-        finite = jnp.all(jnp.isfinite(y1_candidate)) & jnp.isfinite(step)
-        following = jnp.where(finite, t1 + step, t1 + (t1 - t0))
+        allowed = args.admissible(y1_candidate, jnp.asarray(t1, y1_candidate.dtype))
+        good = jax.lax.stop_gradient(allowed) & jnp.isfinite(step)
+        grown = jnp.minimum(2 * share, 1.0)
+        following = jnp.where(good, t1 + grown * step, t0 + (t1 - t0) / 2)
+        start = jnp.where(good, t1, t0)
+        share = jnp.where(good, grown, share / 2)
         result = diffrax.RESULTS.where(
-            finite,
+            share > 0.5 ** (self.halvings + 0.5),
             diffrax.RESULTS.successful,
             diffrax.RESULTS.nonlinear_divergence,  # type: ignore[arg-type]
         )
-        return jnp.asarray(True), t1, following, jnp.asarray(False), None, result
+        return good, start, following, jnp.asarray(False), share, result
 
     def _step(self, system: Any, z: Array, t: Any) -> Array:
         return jax.lax.stop_gradient(system.stable_step(z, jnp.asarray(t, z.dtype)))
