@@ -311,7 +311,9 @@ class LineSystem(CollocationSystem):
             full = full.at[p[:-1], slots:, p[1:]].set(cross[:-1, 1])
         return jsl.lu_factor(full.reshape(panels * width, panels * width))
 
-    def solve_factorised(self, factors: _Factors, right: Array) -> Array:
+    def solve_factorised(
+        self, factors: _Factors, z: Array, t: Array, alpha: Array, right: Array, tolerance: float
+    ) -> Array:
         panels, slots, points = self.panels, self.layout.count, self.points
         inner, outer = self._split()
         flat = right.reshape(panels, slots * points)

@@ -8,28 +8,32 @@ from typing import Any
 
 import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pdes import Box, Problem
+from pdes import Problem
+from pdes._pde import sample_point
 from solvers._method import Method, Run
 from solvers._result import SolverError
 from solvers._solution import Solution, Stats
-from solvers.spectral._chebyshev_grid import tail, to_coefficients
+from solvers.spectral._chebyshev_axis import Axis
+from solvers.spectral._chebyshev_checks import check_periodic_data, need_double, obstacle, odd_order
+from solvers.spectral._chebyshev_grid import to_coefficients
 from solvers.spectral._chebyshev_line import LineSystem
 from solvers.spectral._chebyshev_newton import CollocationSystem, solve_steady
 from solvers.spectral._chebyshev_panels import moved_edges, unresolved
-from solvers.spectral._chebyshev_solution import LineFunctions, SquareFunctions
-from solvers.spectral._chebyshev_square import SquareSystem
+from solvers.spectral._chebyshev_solution import LineFunctions, TensorFunctions
+from solvers.spectral._chebyshev_tensor import TensorSystem, check_gauges
+from solvers.spectral._dealias import fraction_for, polynomial_degree
 from solvers.time import TimeSeries, esdirk4, integrate
 from solvers.time._compiled import is_traced, timed_call
 
 _PANELS = 16
 _POINTS = 20
 _SINGLE = 96
-_SQUARE = (24, 36, 48)
+# Points a direction, in 2-D and 3-D: the first of them that resolves the solution.
+_GRIDS = {2: (24, 36, 48), 3: (10, 14)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Chebyshev(Method):
         SolverError: "newton_diverged", or those of `solvers.time.integrate`.
     """
 
-    points: int | tuple[int, int] | None = eqx.field(static=True, default=None)
+    points: int | tuple[int, ...] | None = eqx.field(static=True, default=None)
     panels: Any = None
     tolerance: float = eqx.field(static=True, default=1e-7)
     passes: int = eqx.field(static=True, default=4)
@@ -101,60 +105,55 @@ class Chebyshev(Method):
         return False
 
     def inapplicable(self, problem: Problem) -> str | None:
-        domain = problem.domain
-        if not isinstance(domain, Box):
-            return (
-                f"the domain {type(domain).__name__} is no interval or rectangle; "
-                "pm.FiniteElement takes any domain"
-            )
-        if domain.dim > 2:
-            return f"the domain has {domain.dim} dimensions, of at most 2; use pm.FiniteElement"
-        if any(domain.periodic):
-            return "the domain is periodic; pm.Fourier is made for it, pm.FiniteElement takes it"
-        for name, form in problem.forms().items():
-            if form.kind == "Constraint" and form.equation.flux:
-                return (
-                    f"the constraint of {name!r} has spurious modes on one collocation grid for "
-                    "all fields; pm.FiniteElement has a stable pair of spaces (Taylor–Hood)"
-                )
-        if problem.zero_mean or problem.pins:
-            return "a field is fixed by a gauge, which has no collocation row; use pm.FiniteElement"
-        if problem.dim == 1 and self.panels not in (None, 1) and _odd_order(problem):
-            return (
-                "a third derivative has no stable joint between panels: use Chebyshev(panels=1), "
-                "or pm.Fourier on a periodic domain"
-            )
-        return _inertia_trouble(problem, self.panels)
+        return obstacle(problem, self.panels)
 
     def discretize(self, problem: Problem) -> CollocationSystem:
         self.check(problem)
-        _need_double()
+        need_double()
         if problem.dim == 1:
-            single = self.panels is None and _odd_order(problem)
+            single = self.panels is None and odd_order(problem)
             points = _SINGLE if single and self.points is None else self._line_points()
             edges = Chebyshev(panels=1)._edges(problem) if single else self._edges(problem)
             return LineSystem(problem, edges, points)
-        return SquareSystem(problem, self._square_points(_SQUARE[0]))
+        return self._tensor(problem, _GRIDS[problem.dim][0])
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
         system = self.discretize(problem)
         if isinstance(system, LineSystem):
             return self._solve_line(problem, system, run)
-        assert isinstance(system, SquareSystem)
-        return self._solve_square(problem, system, run)
+        assert isinstance(system, TensorSystem)
+        return self._solve_tensor(problem, system)
 
     def _line_points(self) -> int:
         if self.points is None:
             return _POINTS
         return _check_points(self.points)
 
-    def _square_points(self, default: int) -> tuple[int, int]:
-        if self.points is None:
-            return default, default
-        given = self.points if isinstance(self.points, Sequence) else (self.points, self.points)
-        if len(given) != 2:
-            raise ValueError(f"points is one number or one for each of 2 directions, got {given!r}")
-        return _check_points(given[0]), _check_points(given[1])
+    def _tensor(self, problem: Problem, default: int) -> TensorSystem:
+        low, high = problem.domain.bounds
+        periodic = problem.domain.periodic
+        given: Any = self.points
+        if given is None:
+            given = tuple(default + 1 - default % 2 if p else default for p in periodic)
+        if not isinstance(given, Sequence):
+            given = (given,) * problem.dim
+        if len(given) != problem.dim:
+            raise ValueError(
+                f"points is one number or one for each of {problem.dim} directions, got {given!r}"
+            )
+        axes = tuple(
+            Axis(float(a), float(b), _check_points(n, p), p)
+            for a, b, n, p in zip(low, high, given, periodic, strict=True)
+        )
+        if any(periodic) and not is_traced(problem):
+            check_periodic_data(problem)
+        return TensorSystem(problem, axes, self._fraction(problem))
+
+    def _fraction(self, problem: Problem) -> float:
+        """Part of the modes of periodic directions that pointwise terms leave free of aliases."""
+        point = sample_point(problem.shapes, problem.dim)
+        terms = [term for form in problem.forms().values() for term in form.all_terms()]
+        return min(fraction_for(polynomial_degree(term, point)) for term in terms)
 
     def _edges(self, problem: Problem) -> Array:
         low, high = problem.domain.bounds
@@ -215,7 +214,7 @@ class Chebyshev(Method):
         if not is_traced(system, series):
             best = unresolved(np.asarray(series.states), slots), system, series
             for attempt in range(self.passes - 1):
-                if self.panels is not None or best[0] <= self.tolerance or _odd_order(problem):
+                if self.panels is not None or best[0] <= self.tolerance or odd_order(problem):
                     break
                 # Twice the panels only when moving those that there are was not enough.
                 count = system.panels * (2 if attempt > 1 else 1)
@@ -227,49 +226,44 @@ class Chebyshev(Method):
                 found = unresolved(np.asarray(series.states), slots), system, series
                 best = min(best, found, key=lambda item: item[0])
             left, system, series = best
-        matrix = jnp.asarray(to_coefficients(system.points))
-        representation = LineFunctions(
-            _transformed(series, lambda states: states @ matrix.T),
-            system.edges,
-            system.layout,
-            tuple(problem.shapes.items()),
-            problem.steady,
-        )
+        representation = self.functions(problem, system, series)
         unknowns = system.panels * system.layout.count * system.points
         extra = {"points": system.points, "unresolved": left}
         if not is_traced(system.edges):
             extra["panels"] = tuple(float(e) for e in np.asarray(system.edges))
         return self._solution(problem, representation, cost, unknowns, extra)
 
-    def _solve_square(self, problem: Problem, system: SquareSystem, run: Run) -> Solution:
+    def _solve_tensor(self, problem: Problem, system: TensorSystem) -> Solution:
         series, cost = self._states(system, problem, _Cost())
-        slots = sum(system.layout.sizes.values())
         left = 0.0
         if not is_traced(system, series):
-            left = _unresolved_square(np.asarray(series.states)[:, :slots])
-            for count in _SQUARE[1:]:
+            left = _unresolved(system, np.asarray(series.states))
+            for count in _GRIDS[problem.dim][1:]:
                 if self.points is not None or left <= self.tolerance:
                     break
-                system = SquareSystem(problem, (count, count))
+                system = self._tensor(problem, count)
                 series, cost = self._states(system, problem, cost)
-                left = _unresolved_square(np.asarray(series.states)[:, :slots])
-        first, second = (jnp.asarray(to_coefficients(n)) for n in system.points)
-
-        def transform(z: Array) -> Array:
-            return jnp.einsum("ij,fsjk,lk->fsil", first, z, second)
-
-        low, high = problem.domain.bounds
-        representation = SquareFunctions(
-            _transformed(series, transform),
-            (float(low[0]), float(low[1])),
-            (float(high[0]), float(high[1])),
-            system.layout,
-            tuple(problem.shapes.items()),
-            problem.steady,
-        )
-        unknowns = system.layout.count * system.points[0] * system.points[1]
+                left = _unresolved(system, np.asarray(series.states))
+            check_gauges(system, np.asarray(series.states[-1]))
+        unknowns = system.layout.count * int(np.prod(system.points))
         extra = {"points": system.points, "unresolved": left}
-        return self._solution(problem, representation, cost, unknowns, extra)
+        functions = self.functions(problem, system, series)
+        return self._solution(problem, functions, cost, unknowns, extra)
+
+    def functions(
+        self, problem: Problem, system: CollocationSystem, series: TimeSeries
+    ) -> LineFunctions | TensorFunctions:
+        """States of a system as functions of x and t."""
+        shapes = tuple(problem.shapes.items())
+        if isinstance(system, LineSystem):
+            matrix = jnp.asarray(to_coefficients(system.points))
+            moved = _transformed(series, lambda states: states @ matrix.T)
+            return LineFunctions(moved, system.edges, system.layout, shapes, problem.steady)
+        assert isinstance(system, TensorSystem)
+        moved = _transformed(series, lambda states: _transform(system, states))
+        return TensorFunctions(
+            moved, system.axes, system.layout, shapes, problem.steady, problem.pins
+        )
 
     def _solution(self, problem, representation, cost: _Cost, unknowns: int, extra) -> Solution:
         notes = ()
@@ -303,64 +297,36 @@ def _transformed(series: TimeSeries, transform: Callable[[Array], Array]) -> Tim
     )
 
 
-def _unresolved_square(states: np.ndarray) -> float:
-    """As `unresolved`, along each direction of a tensor grid; states (frames, slots, x, y)."""
-    first, second = (to_coefficients(n) for n in states.shape[2:])
-    c = np.abs(np.einsum("ij,fsjk,lk->fsil", first, states, second)).max(axis=0)
-    return float(max(tail(c.max(axis=2)).max(), tail(c.max(axis=1)).max()))
+def _transform(system: TensorSystem, states: Array) -> Array:
+    """Values (frames, slots, *points) to coefficients."""
+    for d, axis in enumerate(system.axes):
+        matrix = jnp.asarray(axis.coefficients)
+        states = jnp.moveaxis(jnp.tensordot(matrix, states, (1, d + 2)), 0, d + 2)
+    return states
 
 
-def _check_points(points: Any) -> int:
-    if not isinstance(points, (int, np.integer)) or points < 4:
-        raise ValueError(f"points is a whole number of at least 4, got {points!r}")
-    return int(points)
-
-
-def _need_double() -> None:
-    if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise ValueError(
-            "Chebyshev collocation needs double precision: call "
-            'jax.config.update("jax_enable_x64", True) first'
-        )
-
-
-def _odd_order(problem: Problem) -> bool:
-    """Whether a flux without gradients carries a second derivative, as in Korteweg–de Vries."""
-    forms = problem.forms()
-
-    def uses_gradients(name: str) -> bool:
-        form = forms[name]
-        return any(form.dependence(term).gradients for term in form.equation.flux)
-
-    second = {name for name in forms if forms[name].kind == "Definition" and uses_gradients(name)}
-    return any(
-        forms[name].kind == "Balance"
-        and not uses_gradients(name)
-        and any(forms[name].dependence(term).values & second for term in forms[name].equation.flux)
-        for name in forms
+def _unresolved(system: TensorSystem, states: np.ndarray) -> float:
+    """The largest of the last coefficients along any direction, relative to its slot's largest."""
+    slots = sum(system.layout.sizes.values())
+    found = np.abs(np.asarray(_transform(system, jnp.asarray(states))))[:, :slots].max(axis=0)
+    size = found.reshape(slots, -1).max(axis=1)
+    size = np.maximum(size, 1e-12 * size.max() + 1e-300)
+    return max(
+        float((np.take(found, axis.tail(), d + 1).reshape(slots, -1).max(axis=1) / size).max())
+        for d, axis in enumerate(system.axes)
     )
 
 
-def _inertia_trouble(problem: Problem, panels: Any) -> str | None:
-    """A flux row of ∂ₜu is the time derivative of that of u, which must be known."""
-    if problem.steady:
-        return None
-    forms = problem.forms()
-    inertial = {name for name, form in forms.items() if form.has_inertia}
-    one_panel = problem.dim == 2 or panels == 1
-    for name in inertial:
-        used = set().union(
-            *(forms[name].dependence(term).fields for term in forms[name].equation.flux), set()
+def _check_points(points: Any, periodic: bool = False) -> int:
+    whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
+    if periodic and not (whole and points >= 3 and points % 2):
+        raise ValueError(
+            "points in a periodic direction is an odd number of at least 3 (an even grid loses the "
+            f"derivative of its highest mode), got {points!r}"
         )
-        essential = all(c[name].all_essential for c in problem.conditions.values() if name in c)
-        if used <= inertial or (essential and one_panel):
-            continue
-        return (
-            f"{name!r} has inertia and its flux uses {sorted(used - inertial)}, which have none; "
-            "in 1-D Chebyshev(panels=1) takes this with Dirichlet conditions, else use "
-            "pm.FiniteElement"
-        )
-    return None
+    if not (whole and points >= 4):
+        raise ValueError(f"points is a whole number of at least 4, got {points!r}")
+    return int(points)
 
 
 __all__ = ["Chebyshev"]
