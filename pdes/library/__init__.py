@@ -15,6 +15,7 @@ from pdes.library.burgers import (
     burgers_periodic,
     cole_hopf,
 )
+from pdes.library.channel import Boussinesq, conduction, poiseuille, rayleigh_benard
 from pdes.library.diffusion import (
     Heat,
     Hyperdiffusion,
@@ -137,6 +138,8 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         kolmogorov,
         taylor_green_3d,
         cylinder_flow,
+        poiseuille,
+        rayleigh_benard,
     )
 }
 
@@ -145,6 +148,7 @@ __all__ = [
     "Advection",
     "AdvectionDiffusion",
     "AllenCahn",
+    "Boussinesq",
     "Burgers",
     "CahnHilliard",
     "Elasticity",
@@ -181,6 +185,7 @@ __all__ = [
     "cavity",
     "clamped_cube",
     "cole_hopf",
+    "conduction",
     "convection",
     "cook",
     "cylinder_flow",
@@ -201,9 +206,11 @@ __all__ = [
     "kovasznay",
     "kuramoto_sivashinsky",
     "plate_with_hole",
+    "poiseuille",
     "poisson",
     "poisson_disk",
     "poisson_lshape",
+    "rayleigh_benard",
     "schroedinger",
     "sine_gordon",
     "stokes",

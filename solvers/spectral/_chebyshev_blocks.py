@@ -84,6 +84,16 @@ class Blocks(eqx.Module):
         mesh = np.meshgrid(*axes, indexing="ij")
         return np.round(np.stack(mesh, axis=-1)).astype(int).reshape(-1, len(counts))
 
+    def wave(self, vector: np.ndarray, wavenumber: np.ndarray) -> np.ndarray:
+        """v of one wavenumber as a complex state, v(y) e^{ikx}."""
+        rest = [n for d, n in enumerate(self.shape) if d - 1 not in self.periodic]
+        front = tuple(d + 1 for d in self.periodic)
+        out = np.expand_dims(vector.reshape(rest), front)
+        for d, k in zip(front, wavenumber, strict=True):
+            phase = np.exp(2j * np.pi * k * np.arange(self.shape[d]) / self.shape[d])
+            out = out * phase.reshape(-1, *(1,) * (len(self.shape) - d - 1))
+        return out
+
 
 Factor = DenseFactor | Blocks
 

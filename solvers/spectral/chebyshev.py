@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import diffrax
@@ -20,6 +20,7 @@ from solvers._solution import Solution, Stats
 from solvers.spectral._chebyshev_axis import Axis
 from solvers.spectral._chebyshev_checks import check_periodic_data, need_double, obstacle, odd_order
 from solvers.spectral._chebyshev_grid import to_coefficients
+from solvers.spectral._chebyshev_layout import slots_of
 from solvers.spectral._chebyshev_line import LineSystem
 from solvers.spectral._chebyshev_newton import CollocationSystem, solve_steady
 from solvers.spectral._chebyshev_panels import moved_edges, unresolved
@@ -250,6 +251,17 @@ class Chebyshev(Method):
         functions = self.functions(problem, system, series)
         return self._solution(problem, functions, cost, unknowns, extra)
 
+    def state(
+        self, problem: Problem, system: CollocationSystem, fields: Mapping[str, Callable]
+    ) -> Array:
+        if isinstance(system, LineSystem):
+            x = system.nodes.reshape(-1, 1)
+            slots = slots_of(system.layout, fields, x)
+            return jnp.moveaxis(slots.reshape(-1, system.panels, system.points), 0, 1)
+        assert isinstance(system, TensorSystem)
+        slots = slots_of(system.layout, fields, system.nodes)
+        return slots.reshape(-1, *system.points)
+
     def functions(
         self, problem: Problem, system: CollocationSystem, series: TimeSeries
     ) -> LineFunctions | TensorFunctions:
@@ -324,7 +336,7 @@ def _check_points(points: Any, periodic: bool = False) -> int:
             "points in a periodic direction is an odd number of at least 3 (an even grid loses the "
             f"derivative of its highest mode), got {points!r}"
         )
-    if not (whole and points >= 4):
+    if not (whole and points >= (3 if periodic else 4)):
         raise ValueError(f"points is a whole number of at least 4, got {points!r}")
     return int(points)
 
