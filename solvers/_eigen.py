@@ -160,8 +160,10 @@ def _functions(problem: Problem, about: Any) -> dict[str, Callable]:
     for name in about:
         if name not in problem.shapes:
             raise ValueError(f"about: no field {name!r}; the fields are {sorted(problem.shapes)}")
-    return {name: as_datum(value, problem.shapes[name], problem.dim, f"about[{name!r}]")
-            for name, value in about.items()}  # fmt: skip
+    return {
+        name: as_datum(value, problem.shapes[name], problem.dim, f"about[{name!r}]", time=False)
+        for name, value in about.items()
+    }
 
 
 def _check_steady(system: System, z: Array, t: Array) -> None:

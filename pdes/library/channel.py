@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -21,8 +23,8 @@ class Boussinesq(PDE):
 
     ∂u/∂t + (u·∇)u = −∇p + Pr ∇²u + Ra Pr T e,  ∇·u = 0,  ∂T/∂t + u·∇T = ∇²T
 
-    with e the last direction, upwards. The flux of u is pI − Pr ∇u, that of T is −∇T: `Neumann(T=g)`
-    is the heat that flows out. Source: Chandrasekhar (1961), chapter II.
+    with e the last direction, upwards. The flux of u is pI − Pr ∇u, that of T is −∇T:
+    `Neumann(T=g)` is the heat that flows out. Source: Chandrasekhar (1961), chapter II.
     """
 
     rayleigh: Coefficient = coefficient(2000.0)
@@ -107,17 +109,17 @@ def poiseuille(reynolds: float = 10_000.0, wavenumber: float = 1.0, time: float 
     Source: Orszag (1971).
     """
 
-    def parabola(x: Array, t: Array = jnp.zeros(())) -> Array:
+    def parabola(x: Array) -> Array:
         return jnp.stack([1.0 - x[1] ** 2, jnp.zeros_like(x[1])])
 
-    length = 2 * jnp.pi / wavenumber
+    length = 2.0 * math.pi / wavenumber
     return Problem(
         NavierStokes(nu=1.0 / reynolds, f=jnp.array([2.0 / reynolds, 0.0])),
-        Rectangle((0.0, -1.0), (float(length), 1.0), periodic=(True, False)),
+        Rectangle((0.0, -1.0), (length, 1.0), periodic=(True, False)),
         time=(0.0, time),
         initial={"u": parabola},
         boundary={"all": Dirichlet(u=0.0)},
         gauge={"p": ZeroMean()},
-        exact={"u": parabola, "p": lambda x, t: jnp.zeros_like(x[0])},
+        exact={"u": lambda x, t: parabola(x), "p": lambda x, t: jnp.zeros_like(x[0])},
         name="poiseuille",
     )
