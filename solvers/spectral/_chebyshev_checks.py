@@ -45,6 +45,25 @@ def obstacle(problem: Problem, panels: Any) -> str | None:
     return _inertia_trouble(problem, panels)
 
 
+def explicit_trouble(problem: Problem) -> str | None:
+    """Why no splitting into affine and other terms will do."""
+    if problem.dim == 1:
+        return "it is for tensor grids in 2-D and 3-D; panels in 1-D have implicit steppers"
+    for name, form in problem.forms().items():
+        if form.has_inertia:
+            return f"{name!r} is of second order in time; use an implicit stepper"
+        if form.has_storage and form.equation.storage is not None:  # type: ignore[attr-defined]
+            storage = form.equation.storage  # type: ignore[attr-defined]
+            if not form.dependence(storage).constant:
+                return f"the storage of {name!r} varies; use an implicit stepper"
+        if not form.has_storage and not form.is_affine:
+            return (
+                f"the equation of {name!r} has no time derivative and is not affine; use an "
+                "implicit stepper"
+            )
+    return None
+
+
 def check_periodic_data(problem: Problem) -> None:
     """Raises ValueError where initial data do not continue across a periodic direction."""
     low, high = problem.domain.bounds

@@ -18,7 +18,7 @@ from jaxtyping import Array
 
 from pdes import Balance, Form, Problem
 from solvers._pointwise import at_points
-from solvers._result import SolverError
+from solvers._result import NotApplicable, SolverError
 from solvers.spectral._chebyshev_axis import Axis
 from solvers.spectral._chebyshev_blocks import Blocks, DenseFactor, Factor, krylov_solve
 from solvers.spectral._chebyshev_layout import (
@@ -34,11 +34,12 @@ from solvers.spectral._chebyshev_layout import (
 )
 from solvers.spectral._chebyshev_newton import CollocationSystem, consistent, implicit_solve
 from solvers.spectral._chebyshev_parts import Part, boundary_parts, grid_nodes, multiplier_slots
+from solvers.time._sbdf import ImplicitExplicitSystem
 
 Forms = dict[str, Form]
 
 
-class TensorSystem(CollocationSystem):
+class TensorSystem(CollocationSystem, ImplicitExplicitSystem):
     """A problem on a box after collocation; z has shape (slots, *points).
 
     Attributes:
@@ -297,6 +298,18 @@ class TensorSystem(CollocationSystem):
         change = self.storage(z, t) - alpha * rate - right
         return jnp.where(self.algebraic(), rate, change)
 
+    def implicit_factor(self, alpha: Array) -> Factor:
+        assert self.problem.time is not None
+        zero = jnp.zeros((self.layout.count, *self.points), jnp.result_type(float))
+        t = jnp.asarray(self.problem.time[0], zero.dtype)
+
+        def rows(z: Array) -> Array:
+            return self.implicit_rows(z, zero, t, alpha)
+
+        if not self.periodic:
+            return DenseFactor.of(rows, zero)
+        return Blocks.of(rows, zero, self.periodic).inverse()
+
     def explicit_rate(self, z: Array, t: Array) -> Array:
         """The terms that are not affine, truncated; zero in algebraic rows."""
         rate = self.balance(z, jnp.asarray(t, z.dtype), self.split()[1])
@@ -319,6 +332,35 @@ def _part_of(forms: Forms, affine: bool) -> Forms:
             equation = type(given)(flux, source)
         out[name] = Form(name, equation, form.shapes, form.dim)
     return out
+
+
+@eqx.filter_jit
+def _split_error(system: TensorSystem, alpha: Array, z: Array) -> Array:
+    zero, t = jnp.zeros_like(z), jnp.asarray(0.5 * sum(system.problem.time), z.dtype)  # type: ignore[arg-type]
+    change = system.implicit_rows(z, zero, t, alpha) - system.implicit_rows(zero, zero, t, alpha)
+    return jnp.max(jnp.abs(system.implicit_factor(alpha).solve(change) - z)) / jnp.max(jnp.abs(z))
+
+
+def check_split(system: TensorSystem, problem: Problem) -> None:
+    """Raises NotApplicable where the affine rows are not the same at all times and places.
+
+    A smooth state is used: of a rough one, round-off in second derivatives would hide the rest.
+    """
+    x = system.nodes
+    waves = [jnp.ones(len(x), x.dtype)]
+    for d, axis in enumerate(system.axes):
+        angle = (x[:, d] - axis.low) / axis.length * (2 * jnp.pi if axis.periodic else 1.0)
+        waves.append(waves[-1] * jnp.cos(angle + 0.3))
+    z = jnp.broadcast_to(sum(waves), (system.layout.count, len(x))) + 0.0  # type: ignore[arg-type]
+    z = z.reshape(-1, *system.points)
+    assert problem.time is not None
+    alpha = jnp.asarray(1e-3 * (problem.time[1] - problem.time[0]), z.dtype)
+    if float(_split_error(system, alpha, z)) > 1e-5:
+        raise NotApplicable(
+            '"sbdf2" needs affine terms and boundary conditions whose coefficients change neither '
+            "in time nor along a periodic direction: use an implicit stepper, such as "
+            "solvers.time.esdirk4()"
+        )
 
 
 def check_gauges(system: TensorSystem, z: np.ndarray) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -15,20 +14,27 @@ from jaxtyping import Array
 from pdes import Problem
 from pdes._pde import sample_point
 from solvers._method import Method, Run
-from solvers._result import SolverError
+from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution, Stats
 from solvers.spectral._chebyshev_axis import Axis
-from solvers.spectral._chebyshev_checks import check_periodic_data, need_double, obstacle, odd_order
+from solvers.spectral._chebyshev_checks import (
+    check_periodic_data,
+    explicit_trouble,
+    need_double,
+    obstacle,
+    odd_order,
+)
 from solvers.spectral._chebyshev_grid import to_coefficients
 from solvers.spectral._chebyshev_layout import slots_of
 from solvers.spectral._chebyshev_line import LineSystem
 from solvers.spectral._chebyshev_newton import CollocationSystem, solve_steady
 from solvers.spectral._chebyshev_panels import moved_edges, unresolved
 from solvers.spectral._chebyshev_solution import LineFunctions, TensorFunctions
-from solvers.spectral._chebyshev_tensor import TensorSystem, check_gauges
+from solvers.spectral._chebyshev_tensor import TensorSystem, check_gauges, check_split
 from solvers.spectral._dealias import fraction_for, polynomial_degree
 from solvers.time import TimeSeries, esdirk4, integrate
 from solvers.time._compiled import is_traced, timed_call
+from solvers.time._sbdf import sbdf2
 
 _PANELS = 16
 _POINTS = 20
@@ -73,7 +79,8 @@ class Chebyshev(Method):
             are moved to where the solution needs them, by solving again, at most `passes` times.
         tolerance: relative size of the last coefficients below which a solution is resolved.
         dt: fixed time steps; by default adaptive, with errors per step of rtol |z| + atol.
-        stepper: any `solvers.time.DIRK`.
+        stepper: any implicit one of `solvers.time`, or "sbdf2" (2-D and 3-D, fixed steps): affine
+            terms implicit, a matrix for each wavenumber factored once, the others explicit.
         frames: how many states to keep in time; by default all steps.
 
     Under `jax.grad` nothing can be adapted: give `points` and `panels`, for example those that
@@ -94,7 +101,7 @@ class Chebyshev(Method):
     rtol: float = eqx.field(static=True, default=1e-7)
     atol: float = eqx.field(static=True, default=1e-9)
     max_steps: int = eqx.field(static=True, default=4096)
-    stepper: diffrax.AbstractSolver | None = None
+    stepper: Any = None
     frames: int | None = eqx.field(static=True, default=None)
 
     @property
@@ -177,11 +184,12 @@ class Chebyshev(Method):
         """One solve on one grid."""
         if not problem.steady:
             assert problem.time is not None
+            stepper, dt, cost = self._stepper(system, problem, cost)
             found = integrate(
                 system,
                 problem.time,
-                stepper=esdirk4() if self.stepper is None else self.stepper,
-                dt=self.dt,
+                stepper=stepper,
+                dt=dt,
                 rtol=self.rtol,
                 atol=self.atol,
                 max_steps=self.max_steps,
@@ -207,6 +215,26 @@ class Chebyshev(Method):
             )
         series = TimeSeries(jnp.zeros(1), z[None], jnp.zeros_like(z)[None])
         return series, cost.plus(compiling, running, memory, int(count) + 1)
+
+    def _stepper(
+        self, system: CollocationSystem, problem: Problem, cost: _Cost
+    ) -> tuple[Any, float | None, _Cost]:
+        """The stepper and its step; what SBDF2 needs of both is made here."""
+        if self.stepper != "sbdf2":
+            return (esdirk4() if self.stepper is None else self.stepper), self.dt, cost
+        reason = explicit_trouble(problem)
+        if reason is not None:
+            raise NotApplicable(f'{self.name} can\'t solve {problem.name!r} by "sbdf2": {reason}')
+        if self.dt is None:
+            raise ValueError('"sbdf2" takes fixed steps: give dt')
+        assert problem.time is not None
+        length = problem.time[1] - problem.time[0]
+        dt = length / max(int(np.ceil(length / self.dt * (1 - 1e-9))), 1)
+        if is_traced(system):
+            return sbdf2(system, dt), dt, cost  # type: ignore[arg-type]
+        made, compiling, running, memory = timed_call(sbdf2, system, jnp.asarray(dt))
+        check_split(system, problem)  # type: ignore[arg-type]
+        return made, dt, cost.plus(compiling, running, memory, 0)
 
     def _solve_line(self, problem: Problem, system: LineSystem, run: Run) -> Solution:
         series, cost = self._states(system, problem, _Cost())
