@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     from solvers.output import load as load
     from solvers.spectral import Chebyshev as Chebyshev
     from solvers.spectral import Fourier as Fourier
+    from solvers.spectral import Ultraspherical as Ultraspherical
     from solvers.spectral import trajectory as trajectory
 
 # A public name and the module that defines it. The block above repeats it for type checkers.
@@ -205,6 +206,7 @@ _EXPORTS: dict[str, str] = {
     "Stats": "solvers",
     "Surrogate": "physml.surrogates",
     "Traction": "pdes",
+    "Ultraspherical": "solvers.spectral",
     "Uniform": "physml.surrogates",
     "Union": "pdes",
     "VPINN": "physml.methods",

@@ -76,7 +76,7 @@ class Axis:
     def table(self, x: Array) -> Array:
         """Tₖ at one x, or 1, cos, …, sin, …; (points,)."""
         if not self.periodic:
-            return polynomials((2 * x - self.low - self.high) / self.length, self.points)
+            return polynomials(x, self.low, self.high, self.points)
         modes = jnp.arange(1, (self.points + 1) // 2)
         angle = 2 * jnp.pi / self.length * (x - self.low) * modes
         return jnp.concatenate([jnp.ones(1, angle.dtype), jnp.cos(angle), jnp.sin(angle)])

@@ -28,7 +28,7 @@ class LineFunctions(Representation):
         p = jnp.clip(jnp.searchsorted(self.edges, x[0], side="right") - 1, 0, len(self.edges) - 2)
         a, b = self.edges[p], self.edges[p + 1]
         coefficients = self.series(t, p)
-        table = polynomials((2 * x[0] - a - b) / (b - a), coefficients.shape[-1])
+        table = polynomials(x[0], a, b, coefficients.shape[-1])
         return _fields(self.layout, self.shapes, coefficients @ table)
 
     def frames(self) -> Array | None:

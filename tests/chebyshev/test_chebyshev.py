@@ -107,7 +107,7 @@ def test_points_differentiate_integrate_and_interpolate_polynomials():
     integrals = np.where(powers % 2 == 0, 2 / (powers + 1), 0.0)
     np.testing.assert_allclose(grid.quadrature(n) @ values, integrals, atol=1e-14)
     at = np.linspace(-1, 1, 7)
-    table = np.stack([grid.polynomials(jnp.asarray(s), n) for s in at])
+    table = np.stack([grid.polynomials(jnp.asarray(s), -1.0, 1.0, n) for s in at])
     between = table @ grid.to_coefficients(n) @ values
     np.testing.assert_allclose(between, at[:, None] ** powers, atol=1e-14)
 
