@@ -17,7 +17,6 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Balance, Form, Problem
-from solvers._pointwise import at_points
 from solvers._result import NotApplicable, SolverError
 from solvers.spectral._chebyshev_axis import Axis
 from solvers.spectral._chebyshev_blocks import Blocks, DenseFactor, Factor, krylov_solve
@@ -126,8 +125,7 @@ class TensorSystem(CollocationSystem, ImplicitExplicitSystem):
             moved = jnp.moveaxis(array, range(1, dim + 1), range(array.ndim - dim, array.ndim))
             flat.append(moved.reshape(*moved.shape[:-dim], -1))
         x = jnp.asarray(grid_nodes(self.fine)).T
-        flags = [True] * (len(flat) + 1) + [False]
-        out = at_points(function, [*flat, x, t], flags)
+        out = jax.vmap(function, (*[-1] * (len(flat) + 1), None), -1)(*flat, x, t)
         shape = tuple(axis.points for axis in self.fine)
         out = out.reshape(*out.shape[:-1], *shape)
         out = jnp.moveaxis(out, range(out.ndim - dim, out.ndim), range(1, dim + 1))
@@ -364,10 +362,13 @@ def check_split(system: TensorSystem, problem: Problem) -> None:
 
 
 def check_gauges(system: TensorSystem, z: np.ndarray) -> None:
-    """Raises SolverError where data leave the equations of a field with a gauge unsolvable."""
+    """Raises SolverError where data leave the equations of a field with a gauge unsolvable.
+
+    What is missed by less is the error of the discretisation, as in the corners of a cavity.
+    """
     for slot, value in system.gauges():
         mean = float(system.mean(slot, jnp.asarray(z)))
-        if abs(mean - value) > 1e-6 * max(float(np.abs(z).max()), 1.0):
+        if abs(mean - value) > 1e-3 * float(np.abs(z).max()):
             raise SolverError(
                 "incompatible_data",
                 f"what flows in is not what flows out: the equations of an undetermined field are "
