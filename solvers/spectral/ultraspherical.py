@@ -35,8 +35,8 @@ class Ultraspherical(Method):
     derivatives. Double precision only.
 
     Arguments:
-        points: coefficients; by default 64, four times as many until the last are below `tolerance` of
-            the largest, at most `most`. In time 64 where it is not given.
+        points: coefficients; by default 64, then four times as many until the last are below
+            `tolerance` of the largest, at most `most`. In time 64 where it is not given.
         tolerance: see `points`.
         dt, rtol, atol, stepper, max_steps, frames: in time, as of `Chebyshev`.
 
