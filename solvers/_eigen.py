@@ -200,7 +200,15 @@ def _modes(system: System, z: Array, t: Array) -> list[tuple[complex, Array, flo
             "use fewer points or cells"
         )
     jacobian, mass = (np.asarray(m) for m in _dense(system, z, t))
-    return [(v, w.reshape(z.shape), r) for v, w, r in _pairs(jacobian, mass)]
+    # Padding of a state is in no equation and no equation is its own.
+    used = np.any(jacobian, axis=0) | np.any(jacobian, axis=1) | np.any(mass, axis=1)
+    places = np.ix_(used, used)
+    out = []
+    for value, vector, rest in _pairs(jacobian[places], mass[places]):
+        full = np.zeros(z.size, vector.dtype)
+        full[used] = vector
+        out.append((value, full.reshape(z.shape), rest))
+    return out
 
 
 @eqx.filter_jit

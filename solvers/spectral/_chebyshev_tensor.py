@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Balance, Form, Problem
-from solvers._result import NotApplicable, SolverError
+from solvers._result import SolverError
 from solvers.spectral._chebyshev_axis import Axis
 from solvers.spectral._chebyshev_blocks import Blocks, DenseFactor, Factor, krylov_solve
 from solvers.spectral._chebyshev_layout import (
@@ -76,9 +76,19 @@ class TensorSystem(CollocationSystem, ImplicitExplicitSystem):
         """Positions, (points, dim)."""
         return jnp.asarray(grid_nodes(self.axes))
 
-    def initial_state(self) -> Array:
+    def given_state(self) -> Array:
         z = initial_slots(self.layout, self.problem, self.nodes)
-        z = z.reshape(self.layout.count, *self.points)
+        return z.reshape(self.layout.count, *self.points)
+
+    def sample_state(self) -> Array:
+        x, wave = self.nodes, 1.0
+        for d, axis in enumerate(self.axes):
+            angle = (x[:, d] - axis.low) / axis.length * (2 * jnp.pi if axis.periodic else 1.0)
+            wave = wave * (1.5 + jnp.cos(angle + 0.3))
+        return jnp.broadcast_to(wave, (self.layout.count, len(x))).reshape(-1, *self.points)
+
+    def initial_state(self) -> Array:
+        z = self.given_state()
         if self.problem.steady:
             return z
         assert self.problem.time is not None
@@ -330,35 +340,6 @@ def _part_of(forms: Forms, affine: bool) -> Forms:
             equation = type(given)(flux, source)
         out[name] = Form(name, equation, form.shapes, form.dim)
     return out
-
-
-@eqx.filter_jit
-def _split_error(system: TensorSystem, alpha: Array, z: Array) -> Array:
-    zero, t = jnp.zeros_like(z), jnp.asarray(0.5 * sum(system.problem.time), z.dtype)  # type: ignore[arg-type]
-    change = system.implicit_rows(z, zero, t, alpha) - system.implicit_rows(zero, zero, t, alpha)
-    return jnp.max(jnp.abs(system.implicit_factor(alpha).solve(change) - z)) / jnp.max(jnp.abs(z))
-
-
-def check_split(system: TensorSystem, problem: Problem) -> None:
-    """Raises NotApplicable where the affine rows are not the same at all times and places.
-
-    A smooth state is used: of a rough one, round-off in second derivatives would hide the rest.
-    """
-    x = system.nodes
-    waves = [jnp.ones(len(x), x.dtype)]
-    for d, axis in enumerate(system.axes):
-        angle = (x[:, d] - axis.low) / axis.length * (2 * jnp.pi if axis.periodic else 1.0)
-        waves.append(waves[-1] * jnp.cos(angle + 0.3))
-    z = jnp.broadcast_to(sum(waves), (system.layout.count, len(x))) + 0.0  # type: ignore[arg-type]
-    z = z.reshape(-1, *system.points)
-    assert problem.time is not None
-    alpha = jnp.asarray(1e-3 * (problem.time[1] - problem.time[0]), z.dtype)
-    if float(_split_error(system, alpha, z)) > 1e-5:
-        raise NotApplicable(
-            '"sbdf2" needs affine terms and boundary conditions whose coefficients change neither '
-            "in time nor along a periodic direction: use an implicit stepper, such as "
-            "solvers.time.esdirk4()"
-        )
 
 
 def check_gauges(system: TensorSystem, z: np.ndarray) -> None:

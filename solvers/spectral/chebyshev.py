@@ -30,11 +30,11 @@ from solvers.spectral._chebyshev_line import LineSystem
 from solvers.spectral._chebyshev_newton import CollocationSystem, solve_steady
 from solvers.spectral._chebyshev_panels import moved_edges, unresolved
 from solvers.spectral._chebyshev_solution import LineFunctions, TensorFunctions
-from solvers.spectral._chebyshev_tensor import TensorSystem, check_gauges, check_split
+from solvers.spectral._chebyshev_tensor import TensorSystem, check_gauges
 from solvers.spectral._dealias import fraction_for, polynomial_degree
 from solvers.time import TimeSeries, esdirk4, integrate
 from solvers.time._compiled import is_traced, timed_call
-from solvers.time._sbdf import sbdf2
+from solvers.time._sbdf import SBDF2, sbdf2
 
 _PANELS = 16
 _POINTS = 20
@@ -184,11 +184,15 @@ class Chebyshev(Method):
         """One solve on one grid."""
         if not problem.steady:
             assert problem.time is not None
-            stepper, dt, cost = self._stepper(system, problem, cost)
+            stepper, dt, start = self.stepper, self.dt, None
+            if self.stepper == "sbdf2":
+                stepper, start, dt, spent = self._split(system, problem)
+                cost = cost.plus(*spent, 0)
             found = integrate(
                 system,
                 problem.time,
-                stepper=stepper,
+                stepper=esdirk4() if stepper is None else stepper,
+                start=start,
                 dt=dt,
                 rtol=self.rtol,
                 atol=self.atol,
@@ -216,25 +220,29 @@ class Chebyshev(Method):
         series = TimeSeries(jnp.zeros(1), z[None], jnp.zeros_like(z)[None])
         return series, cost.plus(compiling, running, memory, int(count) + 1)
 
-    def _stepper(
-        self, system: CollocationSystem, problem: Problem, cost: _Cost
-    ) -> tuple[Any, float | None, _Cost]:
-        """The stepper and its step; what SBDF2 needs of both is made here."""
-        if self.stepper != "sbdf2":
-            return (esdirk4() if self.stepper is None else self.stepper), self.dt, cost
+    def _split(
+        self, system: CollocationSystem, problem: Problem
+    ) -> tuple[SBDF2, Array, float, tuple[float, float, int]]:
+        """SBDF2 with its start, its step, and what they cost."""
         reason = explicit_trouble(problem)
         if reason is not None:
             raise NotApplicable(f'{self.name} can\'t solve {problem.name!r} by "sbdf2": {reason}')
         if self.dt is None:
             raise ValueError('"sbdf2" takes fixed steps: give dt')
-        assert problem.time is not None
+        assert problem.time is not None and isinstance(system, TensorSystem)
         length = problem.time[1] - problem.time[0]
         dt = length / max(int(np.ceil(length / self.dt * (1 - 1e-9))), 1)
         if is_traced(system):
-            return sbdf2(system, dt), dt, cost  # type: ignore[arg-type]
-        made, compiling, running, memory = timed_call(sbdf2, system, jnp.asarray(dt))
-        check_split(system, problem)  # type: ignore[arg-type]
-        return made, dt, cost.plus(compiling, running, memory, 0)
+            stepper, start, _ = sbdf2(system, dt, problem.time)
+            return stepper, start, dt, (0.0, 0.0, 0)
+        (stepper, start, missed), *cost = timed_call(sbdf2, system, jnp.asarray(dt), problem.time)
+        if float(missed) > 1e-5:
+            raise NotApplicable(
+                '"sbdf2" needs affine terms and boundary conditions whose coefficients change '
+                "neither in time nor along a periodic direction: use an implicit stepper, such as "
+                "solvers.time.esdirk4()"
+            )
+        return stepper, start, dt, (cost[0], cost[1], cost[2])
 
     def _solve_line(self, problem: Problem, system: LineSystem, run: Run) -> Solution:
         series, cost = self._states(system, problem, _Cost())

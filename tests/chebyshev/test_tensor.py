@@ -44,7 +44,7 @@ def test_axes_differentiate_interpolate_and_extrapolate():
 def test_stokes_flow_with_its_pressure():
     solution = pm.solve(pm.library.stokes(), pm.Chebyshev(points=16))
     assert largest_error(solution, "u") < 1e-9
-    assert largest_error(solution, "p") < 1e-7
+    assert largest_error(solution, "p") < 1e-6
 
 
 def test_cube_to_spectral_accuracy():
@@ -62,7 +62,7 @@ def test_cube_to_spectral_accuracy():
     assert largest_error(pm.solve(problem, pm.Chebyshev(points=(8, 8, 7))), "u", 5) < 1e-6
 
 
-def test_fourier_times_chebyshev_converges_spectrally():
+def test_fourier_times_chebyshev_to_round_off():
     exact = lambda x, t: jnp.exp(jnp.sin(2 * jnp.pi * x[0])) * jnp.cos(x[1])
     gradient = jax.grad(exact)
     problem = pm.Problem(
@@ -103,17 +103,34 @@ def test_heat_that_rolls_carry(rolls):
     assert float(jnp.abs(divergence / size).max()) < 1e-3
 
 
+class Decay(pm.PDE):
+    """∂u/∂t = ∇²u − u³ + s."""
+
+    fields = {"u": pm.Scalar()}
+
+    def equations(self):
+        return {"u": pm.Balance(flux=(self.diffusion,), source=(self.reaction,))}
+
+    def diffusion(self, p):
+        return -p.grad.u
+
+    def reaction(self, p):
+        return -(p.u**3)
+
+
 def test_sbdf2_is_of_second_order():
-    problem = pm.library.rayleigh_benard(3000.0, 1.0, 2.016, time=0.2)
-    x = jnp.array([[0.3, 0.4], [1.0, 0.7]])
+    exact = lambda x, t: (
+        jnp.cos(5 * t) * (1 + 0.5 * jnp.cos(2 * jnp.pi * x[0])) * (1 + x[1] * (1 - x[1]))
+    )
+    problem = pm.manufactured(
+        Decay(), pm.Rectangle(periodic=(True, False)), {"u": exact}, time=(0.0, 0.5)
+    )
 
-    def temperature(steps):
-        method = pm.Chebyshev(points=(5, 8), stepper="sbdf2", dt=0.2 / steps, frames=2)
-        return np.asarray(pm.solve(problem, method)["T"](x, 0.2))
+    def error(steps):
+        method = pm.Chebyshev(points=(7, 7), stepper="sbdf2", dt=0.5 / steps, frames=2)
+        return largest_error(pm.solve(problem, method), "u", t=0.5)
 
-    first, second, third = (temperature(n) for n in (100, 200, 400))
-    ratio = np.abs(first - second).max() / np.abs(second - third).max()
-    assert 3.4 < ratio < 4.6
+    assert 3.4 < error(40) / error(80) < 4.6
 
 
 def test_gradient_through_a_constrained_flow():
