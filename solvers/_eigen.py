@@ -244,7 +244,8 @@ def _by_wavenumber(system: Any, z: Array, t: Array, periodic: tuple[int, ...]):
     out = []
     for k, wave in enumerate(rate.wavenumbers()):
         real = not wave.any()
-        a, m = np.asarray(rate.values[k]), np.asarray(mass.values[k])
+        a: Any = np.asarray(rate.values[k])
+        m: Any = np.asarray(mass.values[k])
         if real:
             a, m = a.real, m.real
         for value, vector, rest in _pairs(a, m):

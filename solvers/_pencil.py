@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.linalg as sla
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from solvers._result import SolverError
 Matrix = NDArray[np.inexact]
 
 _RANK = 1e-10
+# What these return depends on their options, which type checkers don't follow.
+_eig: Any = sla.eig
+_qr: Any = sla.qr
 
 
 def finite_eigenvalues(jacobian: Matrix, mass: Matrix) -> tuple[NDArray, Matrix]:
@@ -29,7 +34,7 @@ def finite_eigenvalues(jacobian: Matrix, mass: Matrix) -> tuple[NDArray, Matrix]
     for _ in range(4):
         left, rank = _range(mass)
         if rank == mass.shape[0]:
-            values, vectors = sla.eig(sla.solve(mass, jacobian))
+            values, vectors = _eig(sla.solve(mass, jacobian))
             return values, vectors if basis is None else basis @ vectors
         hold = left[:, rank:].conj().T @ jacobian
         allowed = _null_space(hold)
@@ -69,7 +74,7 @@ def _null_space(rows: Matrix) -> Matrix:
             "the modes are not determined: an equation without a time derivative holds for any "
             "state; give a gauge to fields that are fixed up to a constant",
         )
-    q, r, _ = sla.qr((rows / sizes).conj().T, pivoting=True)
+    q, r, _ = _qr((rows / sizes).conj().T, pivoting=True)
     diagonal = np.abs(np.diag(r))
     if diagonal.size and diagonal[-1] < 1e-13 * diagonal[0]:
         raise SolverError(

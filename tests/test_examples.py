@@ -86,3 +86,9 @@ def test_adaptive_lshape(tmp_path):
     # At least the optimal rate −1 (uniform meshes have −1/3): the first levels fall faster.
     assert slopes[2] < -0.95
     assert 3.0 < effectivity < 4.0
+
+
+def test_orr_sommerfeld():
+    rates = load("orr_sommerfeld").main()
+    assert rates[10_000.0] == pytest.approx(0.00373967, abs=1e-7)
+    assert rates[5000.0] < 0.0

@@ -8,31 +8,38 @@ Source: Olver and Townsend (2013), section 2.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 
 
+def _bands(n: int, diagonals: dict[int, np.ndarray]) -> sp.csr_matrix:
+    made: Any = sp.diags
+    return sp.csr_matrix(made(list(diagonals.values()), list(diagonals), (n, n)))
+
+
 def first_derivative(n: int) -> sp.csr_matrix:
     """From T to C⁽¹⁾."""
-    return sp.diags([np.arange(1.0, n)], [1], (n, n), format="csr")
+    return _bands(n, {1: np.arange(1.0, n)})
 
 
 def second_derivative(n: int) -> sp.csr_matrix:
     """From C⁽¹⁾ to C⁽²⁾."""
-    return sp.diags([np.full(n - 1, 2.0)], [1], (n, n), format="csr")
+    return _bands(n, {1: np.full(n - 1, 2.0)})
 
 
 def first_conversion(n: int) -> sp.csr_matrix:
     """From T to C⁽¹⁾."""
     diagonal = np.full(n, 0.5)
     diagonal[0] = 1.0
-    return sp.diags([diagonal, np.full(n - 2, -0.5)], [0, 2], (n, n), format="csr")
+    return _bands(n, {0: diagonal, 2: np.full(n - 2, -0.5)})
 
 
 def second_conversion(n: int) -> sp.csr_matrix:
     """From C⁽¹⁾ to C⁽²⁾."""
     diagonal = 1.0 / (1.0 + np.arange(n))
-    return sp.diags([diagonal, -diagonal[2:]], [0, 2], (n, n), format="csr")
+    return _bands(n, {0: diagonal, 2: -diagonal[2:]})
 
 
 def multiplication(coefficients: np.ndarray, n: int, tolerance: float) -> sp.csr_matrix:

@@ -11,7 +11,6 @@ import dataclasses
 import threading
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
@@ -136,9 +135,9 @@ class _Solve(HostFunction):
 
 
 def solve_bordered(
-    shape: Shape, parts: Array, border: Array, alpha: Array, b: Array, transpose: bool = False
+    shape: Shape, numbers: tuple[Array, Array, Array], b: Array, transpose: bool = False
 ) -> Array:
-    """A⁻¹b or A⁻ᵀb; NaN where A is singular."""
+    """A⁻¹b or A⁻ᵀb with A of the numbers that `assemble` takes; NaN where A is singular."""
     out = [jax.ShapeDtypeStruct(b.shape, b.dtype)]
-    numbers = (jax.lax.stop_gradient(a) for a in (parts, border, jnp.asarray(alpha, b.dtype)))
-    return host_call(_Solve(shape, transpose), out, *numbers, b)[0]
+    fixed = jax.lax.stop_gradient(numbers)
+    return host_call(_Solve(shape, transpose), out, *fixed, b)[0]

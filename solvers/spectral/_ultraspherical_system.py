@@ -188,9 +188,7 @@ class UltrasphericalSystem(CollocationSystem):
         def solver(transpose: bool):
             def solve(matvec, b: Array) -> Array:
                 def once(r: Array) -> Array:
-                    return solve_bordered(shape, *factors, r.reshape(-1), transpose).reshape(
-                        b.shape
-                    )
+                    return solve_bordered(shape, factors, r.reshape(-1), transpose).reshape(b.shape)
 
                 x = once(b)
                 return x + once(b - matvec(x))

@@ -1,4 +1,4 @@
-"""Chebyshev: collocation on an interval or a rectangle, with boundary rows."""
+"""Chebyshev: collocation on an interval or a box, with boundary rows."""
 
 from __future__ import annotations
 
@@ -64,17 +64,20 @@ class _Cost:
 
 
 class Chebyshev(Method):
-    """Chebyshev collocation in strong form, on panels in 1-D and a tensor grid in 2-D.
+    """Chebyshev collocation in strong form: panels in 1-D, tensor grids in 2-D and 3-D.
 
     Fluxes are evaluated at Chebyshev–Lobatto points and differentiated by the collocation
     matrix; a boundary condition replaces the equation at its points, `Free` leaves it. Panels
-    join by value and by F·n. Systems in time are DAEs, stepped by ESDIRK4(3). Double precision
-    only, since the second derivative costs N⁴ ε.
+    join by value and by F·n. Periodic directions of a box have Fourier modes, with pointwise terms
+    de-aliased. The multiplier of a constraint (a pressure) is two degrees lower, P_N–P_{N−2}.
+    Systems in time are DAEs, stepped by ESDIRK4(3), or by SBDF2 where speed matters. Double
+    precision only, since the second derivative costs N⁴ ε; `Ultraspherical` is for thousands of
+    points.
 
     Arguments:
         points: collocation points in each panel and direction, one number or one for each
-            direction. By default 20 in each of 16 panels (96 in one for odd order); in 2-D the
-            first of 24, 36, 48 that resolves the solution.
+            direction, odd where it is periodic. By default 20 in each of 16 panels (96 in one for
+            odd order); the first of 24, 36, 48 that resolves the solution in 2-D, of 10, 14 in 3-D.
         panels: in 1-D a number of equal panels or their edges, (panels + 1,). By default they
             are moved to where the solution needs them, by solving again, at most `passes` times.
         tolerance: relative size of the last coefficients below which a solution is resolved.
@@ -86,7 +89,8 @@ class Chebyshev(Method):
     Under `jax.grad` nothing can be adapted: give `points` and `panels`, for example those that
     a plain solve has chosen, `solution.stats.extra["panels"]`.
 
-    Source: Boyd, Chebyshev and Fourier Spectral Methods (2001); patching: Orszag (1980).
+    Source: Boyd, Chebyshev and Fourier Spectral Methods (2001); patching: Orszag (1980);
+    P_N–P_{N−2}: Bernardi and Maday (1997).
 
     Raises:
         NotApplicable: see `inapplicable`. ValueError: 32-bit mode, too few points.
@@ -235,14 +239,15 @@ class Chebyshev(Method):
         if is_traced(system):
             stepper, start, _ = sbdf2(system, dt, problem.time)
             return stepper, start, dt, (0.0, 0.0, 0)
-        (stepper, start, missed), *cost = timed_call(sbdf2, system, jnp.asarray(dt), problem.time)
+        made, compiling, running, memory = timed_call(sbdf2, system, jnp.asarray(dt), problem.time)
+        stepper, start, missed = made
         if float(missed) > 1e-5:
             raise NotApplicable(
                 '"sbdf2" needs affine terms and boundary conditions whose coefficients change '
                 "neither in time nor along a periodic direction: use an implicit stepper, such as "
                 "solvers.time.esdirk4()"
             )
-        return stepper, start, dt, (cost[0], cost[1], cost[2])
+        return stepper, start, dt, (compiling, running, memory)
 
     def _solve_line(self, problem: Problem, system: LineSystem, run: Run) -> Solution:
         series, cost = self._states(system, problem, _Cost())
