@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from pdes import Problem
 from pdes._data import as_datum
 from pdes._equation import term_name
+from solvers._eigen_traced import traced_eigenvalues
 from solvers._method import Method
 from solvers._pencil import finite_eigenvalues
 from solvers._result import NotApplicable
 from solvers._solution import Representation, Solution, Stats
 from solvers._system import System
 from solvers.spectral._chebyshev_blocks import Blocks
+from solvers.time._compiled import is_traced
 from solvers.time._series import TimeSeries
 
 _LARGEST = 6000
@@ -43,9 +45,9 @@ class Eigenmodes(Sequence):
         residuals: |J v − λ M v| relative to |J||v|, (count,). unknowns: size of the pencil.
     """
 
-    values: NDArray[np.complexfloating]
+    values: Any
     solutions: tuple[Solution, ...]
-    residuals: NDArray[np.floating]
+    residuals: Any
     unknowns: int
 
     def __len__(self) -> int:
@@ -91,6 +93,9 @@ def eigenvalues(
     flow follows from the equations of the flow. On a domain that is periodic the modes are sought
     wavenumber by wavenumber where the state allows it.
 
+    Under `jax.grad` and `jax.jit` the values come as an array, differentiable where they are
+    simple, with no Solutions.
+
     Arguments:
         problem: with a time interval, whose start is where coefficients are evaluated.
         count: how many. target: those nearest to it; by default those that grow fastest.
@@ -121,6 +126,9 @@ def eigenvalues(
     assert problem.time is not None
     t = jnp.asarray(problem.time[0], jnp.result_type(float))
     given = method.state(problem, system, _functions(problem, about or {}))
+    if is_traced(system, given):
+        values = _traced_values(system, given, t, count, target)
+        return Eigenmodes(values, (), jnp.zeros(0), given.size)
     if about is not None:
         _check_steady(system, given, t)
     found = _modes(system, given, t)
@@ -223,6 +231,23 @@ def _dense(system: System, z: Array, t: Array) -> tuple[Array, Array]:
 def _blocks(system: Any, z: Array, t: Array, periodic: tuple[int, ...]) -> tuple[Blocks, Blocks]:
     rate = Blocks.of(lambda y: system.rate(y, t), z, periodic)
     return rate, Blocks.of(lambda y: system.storage(y, t), z, periodic)
+
+
+def _traced_values(system: System, z: Array, t: Array, count: int, target: complex | None) -> Array:
+    periodic = getattr(system, "periodic", ())
+    if not periodic:
+        jacobian, mass = _dense(system, z, t)
+        return traced_eigenvalues(jacobian[None], mass[None], (False,), count, target)
+    rate, stored = _blocks(system, z, t, periodic)
+    v = jax.random.normal(jax.random.key(0), z.shape, z.dtype)
+    values = eqx.error_if(
+        rate.values,
+        ~(_mismatch(system, z, t, rate, v) < 1e-9),
+        "[not_uniform] the state changes along a periodic direction: its modes have no wavenumber, "
+        "and can't be differentiated",
+    )
+    doubled = tuple(bool(wave[-1] != 0) for wave in rate.wavenumbers())
+    return traced_eigenvalues(values, stored.values, doubled, count, target)
 
 
 @eqx.filter_jit

@@ -108,6 +108,12 @@ class Chebyshev(Method):
     stepper: Any = None
     frames: int | None = eqx.field(static=True, default=None)
 
+    def __check_init__(self):
+        if isinstance(self.stepper, str) and self.stepper != "sbdf2":
+            raise ValueError(
+                f'stepper={self.stepper!r} is unknown: use "sbdf2" or a stepper of solvers.time'
+            )
+
     @property
     def name(self) -> str:
         return "Chebyshev"

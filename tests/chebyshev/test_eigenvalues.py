@@ -1,6 +1,7 @@
 """Eigenproblems: known spectra; Orr–Sommerfeld and the onset of convection from the flow."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -98,6 +99,22 @@ def test_onset_of_convection():
     third = growth(found)
     found -= third * (found - 1715.0) / (third - second)
     assert abs(found / 1707.762 - 1) < 1e-6
+
+
+def test_growth_is_differentiable():
+    problem = pm.library.rayleigh_benard(2000.0, 1.0, 2.016)
+    method = pm.Chebyshev(points=(3, 10))
+
+    def growth(rayleigh):
+        pde = eqx.tree_at(lambda p: p.rayleigh.value, problem.pde, rayleigh)
+        moved = problem.replace(pde=pde)
+        rest = pm.library.conduction(moved)
+        return pm.eigenvalues(moved, method, count=1, about=rest).values[0].real
+
+    value, slope = jax.jit(jax.value_and_grad(growth))(jnp.asarray(2000.0))
+    np.testing.assert_allclose(value, growth(jnp.asarray(2000.0)), rtol=1e-9)
+    difference = (growth(jnp.asarray(2000.1)) - growth(jnp.asarray(1999.9))) / 0.2
+    assert abs(difference / slope - 1) < 1e-6
 
 
 def test_infinite_eigenvalues_are_not_computed():

@@ -156,6 +156,8 @@ def test_what_does_not_fit_a_grid_says_so():
         pm.Chebyshev(points=(5, 3)).discretize(convection)
     with pytest.raises(ValueError, match="2 directions"):
         pm.Chebyshev(points=(5, 5, 5)).discretize(convection)
+    with pytest.raises(ValueError, match="'rk4' is unknown"):
+        pm.Chebyshev(stepper="rk4")
     with pytest.raises(ValueError, match="takes fixed steps"):
         pm.solve(convection, pm.Chebyshev(points=(5, 6), stepper="sbdf2"))
     with pytest.raises(pm.NotApplicable, match="in 2-D and 3-D"):
