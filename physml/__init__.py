@@ -107,11 +107,13 @@ if TYPE_CHECKING:
     from physml.surrogates import load_surrogate as load_surrogate
     from physml.surrogates import train_surrogate as train_surrogate
     from physml.training import Phase as Phase
+    from solvers import Eigenmodes as Eigenmodes
     from solvers import Method as Method
     from solvers import NotApplicable as NotApplicable
     from solvers import Solution as Solution
     from solvers import SolverError as SolverError
     from solvers import Stats as Stats
+    from solvers import eigenvalues as eigenvalues
     from solvers.fem import AdaptiveFiniteElement as AdaptiveFiniteElement
     from solvers.fem import DiscontinuousGalerkin as DiscontinuousGalerkin
     from solvers.fem import Estimate as Estimate
@@ -121,6 +123,7 @@ if TYPE_CHECKING:
     from solvers.output import load as load
     from solvers.spectral import Chebyshev as Chebyshev
     from solvers.spectral import Fourier as Fourier
+    from solvers.spectral import Ultraspherical as Ultraspherical
     from solvers.spectral import trajectory as trajectory
 
 # A public name and the module that defines it. The block above repeats it for type checkers.
@@ -150,6 +153,7 @@ _EXPORTS: dict[str, str] = {
     "DiscontinuousGalerkin": "solvers.fem",
     "Disk": "pdes",
     "Domain": "pdes",
+    "Eigenmodes": "solvers",
     "Estimate": "solvers.fem",
     "Extrusion": "pdes",
     "FNO": "physml.operators",
@@ -203,6 +207,7 @@ _EXPORTS: dict[str, str] = {
     "Stats": "solvers",
     "Surrogate": "physml.surrogates",
     "Traction": "pdes",
+    "Ultraspherical": "solvers.spectral",
     "Uniform": "physml.surrogates",
     "Union": "pdes",
     "VPINN": "physml.methods",
@@ -212,6 +217,7 @@ _EXPORTS: dict[str, str] = {
     "as_coefficient": "pdes",
     "coefficient": "pdes",
     "compare": "physml.compare",
+    "eigenvalues": "solvers",
     "estimate": "solvers.fem",
     "fit": "physml._fit",
     "generate": "physml.surrogates",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,22 @@ class Method(eqx.Module):
         reason = self.inapplicable(problem)
         if reason is not None:
             raise NotApplicable(f"{self.name} can't solve {problem.name!r}: {reason}")
+
+    def state(self, problem: Problem, system: Any, fields: Mapping[str, Callable]) -> Any:
+        """Functions of x by field as a state of the system; fields left out are zero.
+
+        Raises:
+            NotApplicable: a method that has no state of functions.
+        """
+        raise NotApplicable(f"{self.name} makes no state of given functions")
+
+    def functions(self, problem: Problem, system: Any, series: Any) -> Any:
+        """States of the system, a `TimeSeries` of them, as a `Representation`.
+
+        Raises:
+            NotApplicable: a method that has no state of functions.
+        """
+        raise NotApplicable(f"{self.name} makes no functions of given states")
 
     def refined(self, factor: float) -> Method | None:
         """The same method with `factor` times the resolution in each direction and in time.

@@ -134,9 +134,17 @@ def test_cahn_hilliard(tmp_path):
     assert change < 1e-12
     assert (np.diff(energy) < 0).all() and energy[-1] < 0.8 * energy[0]
     assert (tmp_path / "cahn_hilliard.xdmf").exists()
+
+
 def test_shock_tube(tmp_path):
     module = load("shock_tube")
     errors, solutions = module.main(100)
     assert errors["weno5"] < errors["muscl"] < 1e-2
     module.draw(solutions, tmp_path / "tube.png")
     assert (tmp_path / "tube.png").stat().st_size > 10_000
+
+
+def test_orr_sommerfeld():
+    rates = load("orr_sommerfeld").main()
+    assert rates[10_000.0] == pytest.approx(0.00373967, abs=1e-7)
+    assert rates[5000.0] < 0.0

@@ -15,6 +15,7 @@ from pdes.library.burgers import (
     burgers_periodic,
     cole_hopf,
 )
+from pdes.library.channel import Boussinesq, conduction, poiseuille, rayleigh_benard
 from pdes.library.diffusion import (
     Heat,
     Hyperdiffusion,
@@ -154,6 +155,8 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         entropy_wave,
         double_mach,
         dam_break,
+        poiseuille,
+        rayleigh_benard,
     )
 }
 
@@ -162,6 +165,7 @@ __all__ = [
     "Advection",
     "AdvectionDiffusion",
     "AllenCahn",
+    "Boussinesq",
     "Burgers",
     "CahnHilliard",
     "Elasticity",
@@ -200,6 +204,7 @@ __all__ = [
     "cavity",
     "clamped_cube",
     "cole_hopf",
+    "conduction",
     "conserved",
     "convection",
     "cook",
@@ -227,9 +232,11 @@ __all__ = [
     "kovasznay",
     "kuramoto_sivashinsky",
     "plate_with_hole",
+    "poiseuille",
     "poisson",
     "poisson_disk",
     "poisson_lshape",
+    "rayleigh_benard",
     "schroedinger",
     "shock_tube",
     "shu_osher",

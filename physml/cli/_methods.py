@@ -52,6 +52,7 @@ METHODS: dict[str, Entry] = {
     "fv": Entry("FiniteVolume", False, "finite volumes, for balance laws"),
     "fourier": Entry("Fourier", False, "Fourier pseudo-spectral, for periodic domains"),
     "chebyshev": Entry("Chebyshev", False, "Chebyshev collocation, for boxes"),
+    "ultraspherical": Entry("Ultraspherical", False, "sparse Chebyshev coefficients, in 1-D"),
     "rf": Entry("RandomFeatures", False, "random features, for affine problems"),
     "pinn": Entry("PINN", True, "physics-informed network: strong residual"),
     "cpinn": Entry("CPINN", True, "networks on subdomains, joined by fluxes"),

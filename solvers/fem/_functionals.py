@@ -20,7 +20,6 @@ from solvers.fem._element import cell_quadrature, facet_quadrature, lagrange
 from solvers.fem._locate import FEMRepresentation
 from solvers.time import TimeSeries
 
-
 # Points of an integral that are evaluated at once.
 _PIECE = 2**16
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from pdes import Domain, Mesh, MeshDomain, Problem
@@ -26,6 +29,7 @@ from solvers.fem._setup import borders_of, linear_of, make_system
 from solvers.fem._space import Space, make_space
 from solvers.fem._system import FEMSystem
 from solvers.linear import LinearSolver
+from solvers.time import TimeSeries
 from solvers.time._compiled import is_traced
 
 _DEFAULT_CELLS = {1: 2048, 2: 32, 3: 10}
@@ -220,6 +224,23 @@ class FiniteElement(Method):
             self,
             Stats(unknowns=system.size, notes=tuple(dict.fromkeys(notes)), **stats),
         )
+
+    def state(
+        self, problem: Problem, system: FEMSystem, fields: Mapping[str, Callable]
+    ) -> jax.Array:
+        out = jnp.zeros(system.algebraic_rows.shape, system.points.dtype)
+        rates = sum(system.slice(n).stop - system.slice(n).start for n in system.inertial)
+        out = jnp.concatenate([out, jnp.zeros(rates, out.dtype)])
+        for name, function in fields.items():
+            x = jnp.asarray(system.space.padded_coordinates(name), out.dtype)
+            out = out.at[system.slice(name)].set(jax.vmap(function)(x).reshape(-1))
+        return out
+
+    def functions(
+        self, problem: Problem, system: FEMSystem, series: TimeSeries
+    ) -> FEMRepresentation:
+        state = series.states[0] if len(series.times) == 1 else series
+        return FEMRepresentation(system.space, system.points, state, problem.shapes)
 
     def _solve_on_lattice(self, problem: Problem) -> Solution:
         self.check(problem)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from numpy.typing import NDArray
+
+# Longer recurrences are a loop, since unrolled ones take long to compile.
+_UNROLLED = 128
 
 
 def lobatto(points: int) -> NDArray[np.floating]:
@@ -52,18 +58,30 @@ def quadrature(points: int) -> NDArray[np.floating]:
     return moments @ to_coefficients(points)
 
 
-def polynomials(xi: Array, points: int) -> Array:
-    """T₀(ξ) … T_{points−1}(ξ) by their recurrence, (points,): differentiable everywhere."""
-    values = [jnp.ones_like(xi), xi]
-    for _ in range(points - 2):
-        values.append(2 * xi * values[-1] - values[-2])
-    return jnp.stack(values[:points])
+def polynomials(x: Array, low: Any, high: Any, points: int) -> Array:
+    """T₀ … T_{points−1} at x in [low, high], (points,): differentiable everywhere.
 
-
-def tail(coefficients: NDArray[np.floating]) -> NDArray[np.floating]:
-    """How much of the last axis's coefficients the last three hold, relative to the largest.
-
-    Small when the points resolve the function.
+    By differences from the nearer end, Tₖ₊₁ − Tₖ = Tₖ − Tₖ₋₁ − 2 (1 − |ξ|) Tₖ, so that round-off
+    does not grow as k² there (Reinsch), and places in a thin layer are told apart as x tells them.
     """
-    size = np.abs(coefficients)
-    return size[..., -3:].max(axis=-1) / np.maximum(size.max(axis=-1), 1e-300)
+    left = x - low < high - x
+    sign = jnp.where(left, -1.0, 1.0)
+    gap = 2 * jnp.where(left, x - low, high - x) / (high - low)
+    one = jnp.ones_like(gap)
+
+    def following(carried, _):
+        now, change = carried
+        change = change - 2 * gap * now
+        return (now + change, change), now + change
+
+    carried = (one - gap, -gap)
+    if points > _UNROLLED:
+        _, later = jax.lax.scan(following, carried, None, length=points - 2)
+        values = jnp.concatenate([one[None], carried[0][None], later])
+    else:
+        listed = [one, carried[0]]
+        for _ in range(points - 2):
+            carried, value = following(carried, None)
+            listed.append(value)
+        values = jnp.stack(listed[:points])
+    return values * sign ** jnp.arange(points)

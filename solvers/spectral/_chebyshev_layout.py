@@ -6,6 +6,7 @@ A slot is one scalar unknown: a component of a field, or of the rate ∂ₜu of 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -182,6 +183,16 @@ def rate_tangent(layout: Layout, slots: Array) -> Array:
     for name, start in layout.rates.items():
         first, size = layout.offsets[name], layout.sizes[name]
         out = out.at[first : first + size].set(slots[start : start + size])
+    return out
+
+
+def slots_of(layout: Layout, fields: Mapping[str, Callable], x: Array) -> Array:
+    """Functions of x at points (n, dim) as slots (count, n); zero where there is none."""
+    out = jnp.zeros((layout.count, len(x)), x.dtype)
+    for name, function in fields.items():
+        first, size = layout.offsets[name], layout.sizes[name]
+        values = jax.vmap(function)(x).reshape(len(x), size).T
+        out = out.at[first : first + size].set(values)
     return out
 
 

@@ -83,7 +83,7 @@ class LineSystem(CollocationSystem):
         self.layout = layout_of(problem)
         self.kinds = interface_kinds(problem)
         forms, conditions = problem.forms(), problem.conditions
-        names = (_part(problem, 0), _part(problem, 1))
+        names = (part_at(problem, 0), part_at(problem, 1))
         left, right = (boundary_mask(self.layout, forms, conditions[name]) for name in names)
         self.masks = (left, right)
 
@@ -144,7 +144,7 @@ class LineSystem(CollocationSystem):
     def _boundary(self, z: Array, t: Array, end: int) -> Array:
         """Rows of the conditions at one end of the domain, (slots,); z is its panel."""
         forms = self.problem.forms()
-        conditions = self.problem.conditions[_part(self.problem, end)]
+        conditions = self.problem.conditions[part_at(self.problem, end)]
         i = 0 if end == 0 else -1
         a, b = self.edges[i - 1 if end else 0], self.edges[i if end else 1]
         derivative = jnp.asarray(differentiation(self.points)[i]) * (2 / (b - a))
@@ -311,7 +311,9 @@ class LineSystem(CollocationSystem):
             full = full.at[p[:-1], slots:, p[1:]].set(cross[:-1, 1])
         return jsl.lu_factor(full.reshape(panels * width, panels * width))
 
-    def solve_factorised(self, factors: _Factors, right: Array) -> Array:
+    def solve_factorised(
+        self, factors: _Factors, z: Array, t: Array, alpha: Array, right: Array, tolerance: float
+    ) -> Array:
         panels, slots, points = self.panels, self.layout.count, self.points
         inner, outer = self._split()
         flat = right.reshape(panels, slots * points)
@@ -327,7 +329,7 @@ class LineSystem(CollocationSystem):
         return jnp.concatenate([inside, outside], axis=1)[:, order].reshape(right.shape)
 
 
-def _part(problem: Problem, end: int) -> str:
+def part_at(problem: Problem, end: int) -> str:
     """Name of the boundary at one end of the interval."""
     domain: Any = problem.domain
     low, high = domain.bounds

@@ -14,6 +14,9 @@ from solvers._system import System
 
 _ITERATIONS = 14
 _STEADY_ITERATIONS = 60
+# Relative residuals of iterative linear solves: of a Newton step, and of a derivative.
+_STEP = 1e-6
+_EXACT = 1e-12
 
 
 class CollocationSystem(System):
@@ -28,8 +31,11 @@ class CollocationSystem(System):
         """The Jacobian of `residual` in z, ready to be solved with."""
 
     @abc.abstractmethod
-    def solve_factorised(self, factors: Any, right: Array) -> Array:
-        """J⁻¹ right."""
+    def solve_factorised(
+        self, factors: Any, z: Array, t: Array, alpha: Array, right: Array, tolerance: float
+    ) -> Array:
+        """J(z)⁻¹ right, directly, or to this relative residual by an iteration that the factors
+        precondition."""
 
     @abc.abstractmethod
     def scale(self, z: Array) -> Array:
@@ -47,7 +53,8 @@ def find_root(
     eps = jnp.finfo(guess.dtype).eps
 
     def update(z: Array, factors: Any) -> tuple[Array, Array]:
-        step = -system.solve_factorised(factors, system.residual(z, right, t, alpha))
+        rows = system.residual(z, right, t, alpha)
+        step = -system.solve_factorised(factors, z, t, alpha, rows, _STEP)
         return z + step, jnp.max(jnp.abs(step) / system.scale(z))
 
     def going(carried: Any) -> Array:
@@ -87,7 +94,8 @@ def _find_root_jvp(primals: Any, tangents: Any) -> Any:
         at_root, (system, right, t, alpha), (d_system, d_right, d_t, d_alpha)
     )
     factors = jax.lax.stop_gradient(system.factorise(z, t, alpha))
-    return (z, size), (-system.solve_factorised(factors, change), jnp.zeros_like(size))
+    tangent = -system.solve_factorised(factors, z, t, alpha, change, _EXACT)
+    return (z, size), (tangent, jnp.zeros_like(size))
 
 
 def implicit_solve(
@@ -100,22 +108,27 @@ def implicit_solve(
 
 
 @eqx.filter_jit
-def consistent(system: CollocationSystem, z: Array, time: tuple[float, float]) -> Array:
+def consistent(
+    system: CollocationSystem, z: Array, time: tuple[float, float], constrained: bool = False
+) -> Array:
     """z with the same m and with R = 0 in algebraic rows; NaN where there is none.
 
-    Rows that constrain the evolving unknowns themselves (index 2) leave others undetermined
-    there: two very short steps of implicit Euler find them.
+    Rows that constrain the evolving unknowns themselves (index 2, as of a `constrained` system)
+    leave others undetermined there: two very short steps of implicit Euler find them.
     """
     t = jnp.asarray(time[0], z.dtype)
     right = system.storage(z, t)
-    found, solved = implicit_solve(system, right, t, jnp.zeros((), z.dtype), z)
 
     def by_steps() -> tuple[Array, Array]:
         short = jnp.asarray(1e-7 * (time[1] - time[0]), z.dtype)
         first, _ = implicit_solve(system, right, t, short, z)
         return implicit_solve(system, system.storage(first, t), t, short, first)
 
-    found, solved = jax.lax.cond(solved, lambda: (found, solved), by_steps)
+    if constrained:
+        found, solved = by_steps()
+    else:
+        found, solved = implicit_solve(system, right, t, jnp.zeros((), z.dtype), z)
+        found, solved = jax.lax.cond(solved, lambda: (found, solved), by_steps)
     return jnp.where(solved, found, jnp.nan)
 
 
@@ -133,20 +146,21 @@ def solve_steady(system: CollocationSystem, guess: Array) -> tuple[Array, Array,
     fixed = eqx.combine(jax.lax.stop_gradient(dynamic), static)
     eps = jnp.finfo(guess.dtype).eps
 
-    def newton_size(z: Array, factors: Any) -> tuple[Array, Array]:
-        step = -fixed.solve_factorised(factors, fixed.residual(z, nothing, zero, one))
+    def newton_size(z: Array, factors: Any, at: Array) -> tuple[Array, Array]:
+        rows = fixed.residual(z, nothing, zero, one)
+        step = -fixed.solve_factorised(factors, at, zero, one, rows, _STEP)
         size = jnp.max(jnp.abs(step) / fixed.scale(z + step))
         return step, jnp.where(jnp.isfinite(size), size, jnp.inf)
 
     def body(carried: Any) -> Any:
         k, z, _, sizes = carried
         factors = fixed.factorise(z, zero, one)
-        step, size = newton_size(z, factors)
+        step, size = newton_size(z, factors, z)
 
         # Natural monotonicity test (Deuflhard 2004): the simplified Newton step must shrink.
         def shorter(state: Any) -> Array:
             length, _ = state
-            _, following = newton_size(z + length * step, factors)
+            _, following = newton_size(z + length * step, factors, z)
             return (following > (1 - length / 4) * size) & (length > 1e-4) & (size > 1e5 * eps)
 
         length, _ = jax.lax.while_loop(shorter, lambda s: (s[0] / 2, s[1]), (one, zero))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from solvers._solution import Representation
+from solvers.spectral._chebyshev_axis import Axis
 from solvers.spectral._chebyshev_grid import polynomials
 from solvers.spectral._chebyshev_layout import Layout
 from solvers.time import TimeSeries
@@ -26,30 +28,38 @@ class LineFunctions(Representation):
         p = jnp.clip(jnp.searchsorted(self.edges, x[0], side="right") - 1, 0, len(self.edges) - 2)
         a, b = self.edges[p], self.edges[p + 1]
         coefficients = self.series(t, p)
-        table = polynomials((2 * x[0] - a - b) / (b - a), coefficients.shape[-1])
+        table = polynomials(x[0], a, b, coefficients.shape[-1])
         return _fields(self.layout, self.shapes, coefficients @ table)
 
     def frames(self) -> Array | None:
         return None if self.steady else self.series.times
 
 
-class SquareFunctions(Representation):
-    """Σ cⱼₖ Tⱼ(ξ) Tₖ(η) on a rectangle; coefficients (slots, points x, points y) in time."""
+class TensorFunctions(Representation):
+    """Σ c Tⱼ(ξ) Tₖ(η) … on a box, with 1, cos, sin, … along periodic axes; c (slots, *points).
+
+    `pins` moves fields by a constant to their values at one point: (field, x, value).
+    """
 
     series: TimeSeries
-    lower: tuple[float, float] = eqx.field(static=True)
-    upper: tuple[float, float] = eqx.field(static=True)
+    axes: tuple[Axis, ...] = eqx.field(static=True)
     layout: Layout = eqx.field(static=True)
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
     steady: bool = eqx.field(static=True)
+    pins: tuple[tuple[str, Any, Any], ...] = ()
 
     def values(self, x: Array, t: Array) -> dict[str, Array]:
-        low, high = np.array(self.lower), np.array(self.upper)
-        xi = (2 * x - low - high) / (high - low)
-        coefficients = self.series(t)
-        first = polynomials(xi[0], coefficients.shape[1])
-        second = polynomials(xi[1], coefficients.shape[2])
-        return _fields(self.layout, self.shapes, (coefficients @ second) @ first)
+        out = self._free(x, t)
+        for name, place, value in self.pins:
+            at = jnp.asarray(place, x.dtype)
+            out[name] = out[name] + value(at, t) - self._free(at, t)[name]
+        return out
+
+    def _free(self, x: Array, t: Array) -> dict[str, Array]:
+        out = self.series(t)
+        for d in reversed(range(len(self.axes))):
+            out = out @ self.axes[d].table(x[d])
+        return _fields(self.layout, self.shapes, out)
 
     def frames(self) -> Array | None:
         return None if self.steady else self.series.times

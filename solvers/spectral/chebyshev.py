@@ -1,35 +1,46 @@
-"""Chebyshev: collocation on an interval or a rectangle, with boundary rows."""
+"""Chebyshev: collocation on an interval or a box, with boundary rows."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pdes import Box, Problem
+from pdes import Problem
+from pdes._pde import sample_point
 from solvers._method import Method, Run
-from solvers._result import SolverError
+from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution, Stats
-from solvers.spectral._chebyshev_grid import tail, to_coefficients
+from solvers.spectral._chebyshev_axis import Axis
+from solvers.spectral._chebyshev_checks import (
+    check_periodic_data,
+    explicit_trouble,
+    need_double,
+    obstacle,
+    odd_order,
+)
+from solvers.spectral._chebyshev_grid import to_coefficients
+from solvers.spectral._chebyshev_layout import slots_of
 from solvers.spectral._chebyshev_line import LineSystem
 from solvers.spectral._chebyshev_newton import CollocationSystem, solve_steady
 from solvers.spectral._chebyshev_panels import moved_edges, unresolved
-from solvers.spectral._chebyshev_solution import LineFunctions, SquareFunctions
-from solvers.spectral._chebyshev_square import SquareSystem
+from solvers.spectral._chebyshev_solution import LineFunctions, TensorFunctions
+from solvers.spectral._chebyshev_tensor import TensorSystem, check_gauges
+from solvers.spectral._dealias import fraction_for, polynomial_degree
 from solvers.time import TimeSeries, esdirk4, integrate
 from solvers.time._compiled import is_traced, timed_call
+from solvers.time._sbdf import SBDF2, sbdf2
 
 _PANELS = 16
 _POINTS = 20
 _SINGLE = 96
-_SQUARE = (24, 36, 48)
+# Points a direction, in 2-D and 3-D: the first of them that resolves the solution.
+_GRIDS = {2: (24, 36, 48), 3: (10, 14)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,35 +64,40 @@ class _Cost:
 
 
 class Chebyshev(Method):
-    """Chebyshev collocation in strong form, on panels in 1-D and a tensor grid in 2-D.
+    """Chebyshev collocation in strong form: panels in 1-D, tensor grids in 2-D and 3-D.
 
     Fluxes are evaluated at Chebyshev–Lobatto points and differentiated by the collocation
     matrix; a boundary condition replaces the equation at its points, `Free` leaves it. Panels
-    join by value and by F·n. Systems in time are DAEs, stepped by ESDIRK4(3). Double precision
-    only, since the second derivative costs N⁴ ε.
+    join by value and by F·n. Periodic directions of a box have Fourier modes, with pointwise terms
+    de-aliased. The multiplier of a constraint (a pressure) is two degrees lower, P_N–P_{N−2}.
+    Systems in time are DAEs, stepped by ESDIRK4(3), or by SBDF2 where speed matters. Double
+    precision only, since the second derivative costs N⁴ ε; `Ultraspherical` is for thousands of
+    points.
 
     Arguments:
         points: collocation points in each panel and direction, one number or one for each
-            direction. By default 20 in each of 16 panels (96 in one for odd order); in 2-D the
-            first of 24, 36, 48 that resolves the solution.
+            direction, odd where it is periodic. By default 20 in each of 16 panels (96 in one for
+            odd order); the first of 24, 36, 48 that resolves the solution in 2-D, of 10, 14 in 3-D.
         panels: in 1-D a number of equal panels or their edges, (panels + 1,). By default they
             are moved to where the solution needs them, by solving again, at most `passes` times.
         tolerance: relative size of the last coefficients below which a solution is resolved.
         dt: fixed time steps; by default adaptive, with errors per step of rtol |z| + atol.
-        stepper: any `solvers.time.DIRK`.
+        stepper: any implicit one of `solvers.time`, or "sbdf2" (2-D and 3-D, fixed steps): affine
+            terms implicit, a matrix for each wavenumber factored once, the others explicit.
         frames: how many states to keep in time; by default all steps.
 
     Under `jax.grad` nothing can be adapted: give `points` and `panels`, for example those that
     a plain solve has chosen, `solution.stats.extra["panels"]`.
 
-    Source: Boyd, Chebyshev and Fourier Spectral Methods (2001); patching: Orszag (1980).
+    Source: Boyd, Chebyshev and Fourier Spectral Methods (2001); patching: Orszag (1980);
+    P_N–P_{N−2}: Bernardi and Maday (1997).
 
     Raises:
         NotApplicable: see `inapplicable`. ValueError: 32-bit mode, too few points.
         SolverError: "newton_diverged", or those of `solvers.time.integrate`.
     """
 
-    points: int | tuple[int, int] | None = eqx.field(static=True, default=None)
+    points: int | tuple[int, ...] | None = eqx.field(static=True, default=None)
     panels: Any = None
     tolerance: float = eqx.field(static=True, default=1e-7)
     passes: int = eqx.field(static=True, default=4)
@@ -89,8 +105,14 @@ class Chebyshev(Method):
     rtol: float = eqx.field(static=True, default=1e-7)
     atol: float = eqx.field(static=True, default=1e-9)
     max_steps: int = eqx.field(static=True, default=4096)
-    stepper: diffrax.AbstractSolver | None = None
+    stepper: Any = None
     frames: int | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        if isinstance(self.stepper, str) and self.stepper != "sbdf2":
+            raise ValueError(
+                f'stepper={self.stepper!r} is unknown: use "sbdf2" or a stepper of solvers.time'
+            )
 
     @property
     def name(self) -> str:
@@ -101,60 +123,55 @@ class Chebyshev(Method):
         return False
 
     def inapplicable(self, problem: Problem) -> str | None:
-        domain = problem.domain
-        if not isinstance(domain, Box):
-            return (
-                f"the domain {type(domain).__name__} is no interval or rectangle; "
-                "pm.FiniteElement takes any domain"
-            )
-        if domain.dim > 2:
-            return f"the domain has {domain.dim} dimensions, of at most 2; use pm.FiniteElement"
-        if any(domain.periodic):
-            return "the domain is periodic; pm.Fourier is made for it, pm.FiniteElement takes it"
-        for name, form in problem.forms().items():
-            if form.kind == "Constraint" and form.equation.flux:
-                return (
-                    f"the constraint of {name!r} has spurious modes on one collocation grid for "
-                    "all fields; pm.FiniteElement has a stable pair of spaces (Taylor–Hood)"
-                )
-        if problem.zero_mean or problem.pins:
-            return "a field is fixed by a gauge, which has no collocation row; use pm.FiniteElement"
-        if problem.dim == 1 and self.panels not in (None, 1) and _odd_order(problem):
-            return (
-                "a third derivative has no stable joint between panels: use Chebyshev(panels=1), "
-                "or pm.Fourier on a periodic domain"
-            )
-        return _inertia_trouble(problem, self.panels)
+        return obstacle(problem, self.panels)
 
     def discretize(self, problem: Problem) -> CollocationSystem:
         self.check(problem)
-        _need_double()
+        need_double()
         if problem.dim == 1:
-            single = self.panels is None and _odd_order(problem)
+            single = self.panels is None and odd_order(problem)
             points = _SINGLE if single and self.points is None else self._line_points()
             edges = Chebyshev(panels=1)._edges(problem) if single else self._edges(problem)
             return LineSystem(problem, edges, points)
-        return SquareSystem(problem, self._square_points(_SQUARE[0]))
+        return self._tensor(problem, _GRIDS[problem.dim][0])
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
         system = self.discretize(problem)
         if isinstance(system, LineSystem):
             return self._solve_line(problem, system, run)
-        assert isinstance(system, SquareSystem)
-        return self._solve_square(problem, system, run)
+        assert isinstance(system, TensorSystem)
+        return self._solve_tensor(problem, system)
 
     def _line_points(self) -> int:
         if self.points is None:
             return _POINTS
         return _check_points(self.points)
 
-    def _square_points(self, default: int) -> tuple[int, int]:
-        if self.points is None:
-            return default, default
-        given = self.points if isinstance(self.points, Sequence) else (self.points, self.points)
-        if len(given) != 2:
-            raise ValueError(f"points is one number or one for each of 2 directions, got {given!r}")
-        return _check_points(given[0]), _check_points(given[1])
+    def _tensor(self, problem: Problem, default: int) -> TensorSystem:
+        low, high = problem.domain.bounds
+        periodic = problem.domain.periodic
+        given: Any = self.points
+        if given is None:
+            given = tuple(default + 1 - default % 2 if p else default for p in periodic)
+        if not isinstance(given, Sequence):
+            given = (given,) * problem.dim
+        if len(given) != problem.dim:
+            raise ValueError(
+                f"points is one number or one for each of {problem.dim} directions, got {given!r}"
+            )
+        axes = tuple(
+            Axis(float(a), float(b), _check_points(n, p), p)
+            for a, b, n, p in zip(low, high, given, periodic, strict=True)
+        )
+        if any(periodic) and not is_traced(problem):
+            check_periodic_data(problem)
+        return TensorSystem(problem, axes, self._fraction(problem))
+
+    def _fraction(self, problem: Problem) -> float:
+        """Part of the modes of periodic directions that pointwise terms leave free of aliases."""
+        point = sample_point(problem.shapes, problem.dim)
+        terms = [term for form in problem.forms().values() for term in form.all_terms()]
+        return min(fraction_for(polynomial_degree(term, point)) for term in terms)
 
     def _edges(self, problem: Problem) -> Array:
         low, high = problem.domain.bounds
@@ -177,11 +194,16 @@ class Chebyshev(Method):
         """One solve on one grid."""
         if not problem.steady:
             assert problem.time is not None
+            stepper, dt, start = self.stepper, self.dt, None
+            if self.stepper == "sbdf2":
+                stepper, start, dt, spent = self._split(system, problem)
+                cost = cost.plus(*spent, 0)
             found = integrate(
                 system,
                 problem.time,
-                stepper=esdirk4() if self.stepper is None else self.stepper,
-                dt=self.dt,
+                stepper=esdirk4() if stepper is None else stepper,
+                start=start,
+                dt=dt,
                 rtol=self.rtol,
                 atol=self.atol,
                 max_steps=self.max_steps,
@@ -208,6 +230,31 @@ class Chebyshev(Method):
         series = TimeSeries(jnp.zeros(1), z[None], jnp.zeros_like(z)[None])
         return series, cost.plus(compiling, running, memory, int(count) + 1)
 
+    def _split(
+        self, system: CollocationSystem, problem: Problem
+    ) -> tuple[SBDF2, Array, float, tuple[float, float, int]]:
+        """SBDF2 with its start, its step, and what they cost."""
+        reason = explicit_trouble(problem)
+        if reason is not None:
+            raise NotApplicable(f'{self.name} can\'t solve {problem.name!r} by "sbdf2": {reason}')
+        if self.dt is None:
+            raise ValueError('"sbdf2" takes fixed steps: give dt')
+        assert problem.time is not None and isinstance(system, TensorSystem)
+        length = problem.time[1] - problem.time[0]
+        dt = length / max(int(np.ceil(length / self.dt * (1 - 1e-9))), 1)
+        if is_traced(system):
+            stepper, start, _ = sbdf2(system, dt, problem.time)
+            return stepper, start, dt, (0.0, 0.0, 0)
+        made, compiling, running, memory = timed_call(sbdf2, system, jnp.asarray(dt), problem.time)
+        stepper, start, missed = made
+        if float(missed) > 1e-5:
+            raise NotApplicable(
+                '"sbdf2" needs affine terms and boundary conditions whose coefficients change '
+                "neither in time nor along a periodic direction: use an implicit stepper, such as "
+                "solvers.time.esdirk4()"
+            )
+        return stepper, start, dt, (compiling, running, memory)
+
     def _solve_line(self, problem: Problem, system: LineSystem, run: Run) -> Solution:
         series, cost = self._states(system, problem, _Cost())
         slots = sum(system.layout.sizes.values())
@@ -215,7 +262,7 @@ class Chebyshev(Method):
         if not is_traced(system, series):
             best = unresolved(np.asarray(series.states), slots), system, series
             for attempt in range(self.passes - 1):
-                if self.panels is not None or best[0] <= self.tolerance or _odd_order(problem):
+                if self.panels is not None or best[0] <= self.tolerance or odd_order(problem):
                     break
                 # Twice the panels only when moving those that there are was not enough.
                 count = system.panels * (2 if attempt > 1 else 1)
@@ -227,49 +274,55 @@ class Chebyshev(Method):
                 found = unresolved(np.asarray(series.states), slots), system, series
                 best = min(best, found, key=lambda item: item[0])
             left, system, series = best
-        matrix = jnp.asarray(to_coefficients(system.points))
-        representation = LineFunctions(
-            _transformed(series, lambda states: states @ matrix.T),
-            system.edges,
-            system.layout,
-            tuple(problem.shapes.items()),
-            problem.steady,
-        )
+        representation = self.functions(problem, system, series)
         unknowns = system.panels * system.layout.count * system.points
         extra = {"points": system.points, "unresolved": left}
         if not is_traced(system.edges):
             extra["panels"] = tuple(float(e) for e in np.asarray(system.edges))
         return self._solution(problem, representation, cost, unknowns, extra)
 
-    def _solve_square(self, problem: Problem, system: SquareSystem, run: Run) -> Solution:
+    def _solve_tensor(self, problem: Problem, system: TensorSystem) -> Solution:
         series, cost = self._states(system, problem, _Cost())
-        slots = sum(system.layout.sizes.values())
         left = 0.0
         if not is_traced(system, series):
-            left = _unresolved_square(np.asarray(series.states)[:, :slots])
-            for count in _SQUARE[1:]:
+            left = _unresolved(system, np.asarray(series.states))
+            for count in _GRIDS[problem.dim][1:]:
                 if self.points is not None or left <= self.tolerance:
                     break
-                system = SquareSystem(problem, (count, count))
+                system = self._tensor(problem, count)
                 series, cost = self._states(system, problem, cost)
-                left = _unresolved_square(np.asarray(series.states)[:, :slots])
-        first, second = (jnp.asarray(to_coefficients(n)) for n in system.points)
-
-        def transform(z: Array) -> Array:
-            return jnp.einsum("ij,fsjk,lk->fsil", first, z, second)
-
-        low, high = problem.domain.bounds
-        representation = SquareFunctions(
-            _transformed(series, transform),
-            (float(low[0]), float(low[1])),
-            (float(high[0]), float(high[1])),
-            system.layout,
-            tuple(problem.shapes.items()),
-            problem.steady,
-        )
-        unknowns = system.layout.count * system.points[0] * system.points[1]
+                left = _unresolved(system, np.asarray(series.states))
+            check_gauges(system, np.asarray(series.states[-1]))
+        unknowns = system.layout.count * int(np.prod(system.points))
         extra = {"points": system.points, "unresolved": left}
-        return self._solution(problem, representation, cost, unknowns, extra)
+        functions = self.functions(problem, system, series)
+        return self._solution(problem, functions, cost, unknowns, extra)
+
+    def state(
+        self, problem: Problem, system: CollocationSystem, fields: Mapping[str, Callable]
+    ) -> Array:
+        if isinstance(system, LineSystem):
+            x = system.nodes.reshape(-1, 1)
+            slots = slots_of(system.layout, fields, x)
+            return jnp.moveaxis(slots.reshape(-1, system.panels, system.points), 0, 1)
+        assert isinstance(system, TensorSystem)
+        slots = slots_of(system.layout, fields, system.nodes)
+        return slots.reshape(-1, *system.points)
+
+    def functions(
+        self, problem: Problem, system: CollocationSystem, series: TimeSeries
+    ) -> LineFunctions | TensorFunctions:
+        """States of a system as functions of x and t."""
+        shapes = tuple(problem.shapes.items())
+        if isinstance(system, LineSystem):
+            matrix = jnp.asarray(to_coefficients(system.points))
+            moved = _transformed(series, lambda states: states @ matrix.T)
+            return LineFunctions(moved, system.edges, system.layout, shapes, problem.steady)
+        assert isinstance(system, TensorSystem)
+        moved = _transformed(series, lambda states: _transform(system, states))
+        return TensorFunctions(
+            moved, system.axes, system.layout, shapes, problem.steady, problem.pins
+        )
 
     def _solution(self, problem, representation, cost: _Cost, unknowns: int, extra) -> Solution:
         notes = ()
@@ -303,64 +356,36 @@ def _transformed(series: TimeSeries, transform: Callable[[Array], Array]) -> Tim
     )
 
 
-def _unresolved_square(states: np.ndarray) -> float:
-    """As `unresolved`, along each direction of a tensor grid; states (frames, slots, x, y)."""
-    first, second = (to_coefficients(n) for n in states.shape[2:])
-    c = np.abs(np.einsum("ij,fsjk,lk->fsil", first, states, second)).max(axis=0)
-    return float(max(tail(c.max(axis=2)).max(), tail(c.max(axis=1)).max()))
+def _transform(system: TensorSystem, states: Array) -> Array:
+    """Values (frames, slots, *points) to coefficients."""
+    for d, axis in enumerate(system.axes):
+        matrix = jnp.asarray(axis.coefficients)
+        states = jnp.moveaxis(jnp.tensordot(matrix, states, (1, d + 2)), 0, d + 2)
+    return states
 
 
-def _check_points(points: Any) -> int:
-    if not isinstance(points, (int, np.integer)) or points < 4:
-        raise ValueError(f"points is a whole number of at least 4, got {points!r}")
-    return int(points)
-
-
-def _need_double() -> None:
-    if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise ValueError(
-            "Chebyshev collocation needs double precision: call "
-            'jax.config.update("jax_enable_x64", True) first'
-        )
-
-
-def _odd_order(problem: Problem) -> bool:
-    """Whether a flux without gradients carries a second derivative, as in Korteweg–de Vries."""
-    forms = problem.forms()
-
-    def uses_gradients(name: str) -> bool:
-        form = forms[name]
-        return any(form.dependence(term).gradients for term in form.equation.flux)
-
-    second = {name for name in forms if forms[name].kind == "Definition" and uses_gradients(name)}
-    return any(
-        forms[name].kind == "Balance"
-        and not uses_gradients(name)
-        and any(forms[name].dependence(term).values & second for term in forms[name].equation.flux)
-        for name in forms
+def _unresolved(system: TensorSystem, states: np.ndarray) -> float:
+    """The largest of the last coefficients along any direction, relative to its slot's largest."""
+    slots = sum(system.layout.sizes.values())
+    found = np.abs(np.asarray(_transform(system, jnp.asarray(states))))[:, :slots].max(axis=0)
+    size = found.reshape(slots, -1).max(axis=1)
+    size = np.maximum(size, 1e-12 * size.max() + 1e-300)
+    return max(
+        float((np.take(found, axis.tail(), d + 1).reshape(slots, -1).max(axis=1) / size).max())
+        for d, axis in enumerate(system.axes)
     )
 
 
-def _inertia_trouble(problem: Problem, panels: Any) -> str | None:
-    """A flux row of ∂ₜu is the time derivative of that of u, which must be known."""
-    if problem.steady:
-        return None
-    forms = problem.forms()
-    inertial = {name for name, form in forms.items() if form.has_inertia}
-    one_panel = problem.dim == 2 or panels == 1
-    for name in inertial:
-        used = set().union(
-            *(forms[name].dependence(term).fields for term in forms[name].equation.flux), set()
+def _check_points(points: Any, periodic: bool = False) -> int:
+    whole = isinstance(points, (int, np.integer)) and not isinstance(points, bool)
+    if periodic and not (whole and points >= 3 and points % 2):
+        raise ValueError(
+            "points in a periodic direction is an odd number of at least 3 (an even grid loses the "
+            f"derivative of its highest mode), got {points!r}"
         )
-        essential = all(c[name].all_essential for c in problem.conditions.values() if name in c)
-        if used <= inertial or (essential and one_panel):
-            continue
-        return (
-            f"{name!r} has inertia and its flux uses {sorted(used - inertial)}, which have none; "
-            "in 1-D Chebyshev(panels=1) takes this with Dirichlet conditions, else use "
-            "pm.FiniteElement"
-        )
-    return None
+    if not (whole and points >= (3 if periodic else 4)):
+        raise ValueError(f"points is a whole number of at least 4, got {points!r}")
+    return int(points)
 
 
 __all__ = ["Chebyshev"]
