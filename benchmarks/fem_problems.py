@@ -73,9 +73,7 @@ def product_of_sines() -> Iterator[Row]:
         ("triangle", 1, 707, 2.7707e-6, 2e-5),
         ("triangle", 2, 353, 6.409e-9, 2e-4),
         ("tetrahedron", 1, 46, 7.742e-4, 2e-4),
-        ("tetrahedron", 1, 99, 1.6734e-4, 5e-5),
         ("hexahedron", 1, 46, 1.7383e-4, 5e-5),
-        ("hexahedron", 1, 99, 3.7529e-5, 2e-5),
     )
     for shape, degree, cells, reference, digits in known:
         problem = library.poisson(2 if shape == "triangle" else 3)

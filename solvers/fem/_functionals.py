@@ -54,7 +54,10 @@ def integrate(
     regions = jnp.asarray(mesh.cell_regions)[jnp.asarray(cells)]
 
     def value(y, n, region, cell):
-        p = point_of(representation.values, y, jnp.asarray(t, dtype), n=n, region=region, cell=cell)
+        fields = representation.values
+        if isinstance(representation, FEMRepresentation):
+            fields = representation.inside(cell)
+        p = point_of(fields, y, jnp.asarray(t, dtype), n=n, region=region, cell=cell)
         return jnp.asarray(function(p))
 
     normal = None if normals is None else jnp.asarray(normals, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -163,8 +164,15 @@ class FEMRepresentation(Representation):
     def values(self, x: Array, t: Array) -> dict[str, Array]:
         return _values(self, x, t)
 
-    def at(self, x: Array, t: Array) -> dict[str, Array]:
-        cell, xi = self.locator(x)
+    def inside(self, cell: Array) -> Callable[[Array, Array], dict[str, Array]]:
+        """The fields as functions of x and t within one cell, which is not searched for."""
+        return lambda x, t: _values(self, x, t, cell)
+
+    def at(self, x: Array, t: Array, cell: Array | None = None) -> dict[str, Array]:
+        if cell is None:
+            cell, xi = self.locator(x)
+        else:
+            xi = self.locator.reference(cell, x)
         out = {}
         for name, cell_shape, degree, shape in self.fields:
             entries = self.dofs[name][cell]
@@ -183,6 +191,8 @@ class FEMRepresentation(Representation):
 
 
 @eqx.filter_jit
-def _values(representation: FEMRepresentation, x: Array, t: Array) -> dict[str, Array]:
+def _values(
+    representation: FEMRepresentation, x: Array, t: Array, cell: Array | None = None
+) -> dict[str, Array]:
     # Compiled as a whole: op by op, the search would be hundreds of little programs.
-    return representation.at(x, t)
+    return representation.at(x, t, cell)

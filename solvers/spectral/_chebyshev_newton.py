@@ -75,8 +75,7 @@ def find_root(
 
     factors = system.factorise(guess, t, alpha)
     huge = jnp.asarray(1e10, guess.dtype)
-    z, size = update(guess, factors)
-    start = (jnp.asarray(1), z, factors, size, huge, jnp.asarray(False))
+    start = (jnp.asarray(0), guess, factors, huge, huge, jnp.asarray(False))
     _, z, _, size, _, _ = jax.lax.while_loop(going, body, start)
     return z, size
 
@@ -121,8 +120,12 @@ def consistent(
 
     def by_steps() -> tuple[Array, Array]:
         short = jnp.asarray(1e-7 * (time[1] - time[0]), z.dtype)
-        first, _ = implicit_solve(system, right, t, short, z)
-        return implicit_solve(system, system.storage(first, t), t, short, first)
+
+        def step(now: Array, _: Any) -> tuple[Array, Array]:
+            return implicit_solve(system, system.storage(now, t), t, short, now)
+
+        last, solved = jax.lax.scan(step, z, None, length=2)
+        return last, solved[-1]
 
     if constrained:
         found, solved = by_steps()
