@@ -119,7 +119,12 @@ if TYPE_CHECKING:
     from solvers.fv import FiniteVolume as FiniteVolume
     from solvers.output import load as load
     from solvers.spectral import Chebyshev as Chebyshev
+    from solvers.spectral import ExponentialFilter as ExponentialFilter
     from solvers.spectral import Fourier as Fourier
+    from solvers.spectral import autocorrelation as autocorrelation
+    from solvers.spectral import dissipation as dissipation
+    from solvers.spectral import energy as energy
+    from solvers.spectral import spectrum as spectrum
     from solvers.spectral import trajectory as trajectory
 
 # A public name and the module that defines it. The block above repeats it for type checkers.
@@ -150,6 +155,7 @@ _EXPORTS: dict[str, str] = {
     "Disk": "pdes",
     "Domain": "pdes",
     "Estimate": "solvers.fem",
+    "ExponentialFilter": "solvers.spectral",
     "Extrusion": "pdes",
     "FNO": "physml.operators",
     "Family": "physml.surrogates",
@@ -208,8 +214,11 @@ _EXPORTS: dict[str, str] = {
     "Vector": "pdes",
     "ZeroMean": "pdes",
     "as_coefficient": "pdes",
+    "autocorrelation": "solvers.spectral",
     "coefficient": "pdes",
     "compare": "physml.compare",
+    "dissipation": "solvers.spectral",
+    "energy": "solvers.spectral",
     "estimate": "solvers.fem",
     "fit": "physml._fit",
     "generate": "physml.surrogates",
@@ -222,6 +231,7 @@ _EXPORTS: dict[str, str] = {
     "point_of": "pdes",
     "read_mesh": "pdes",
     "solve": "physml._solve",
+    "spectrum": "solvers.spectral",
     "strong_residual": "pdes",
     "train_surrogate": "physml.surrogates",
     "trajectory": "solvers.spectral",

@@ -27,6 +27,7 @@ from pdes import Problem
 from solvers._method import Method, Run
 from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution, Stats
+from solvers.spectral._dealias import ExponentialFilter
 from solvers.spectral.fourier_adaptive import adapt, check_adaptive
 from solvers.spectral.fourier_plan import Plan, make_plan, obstacle
 from solvers.spectral.fourier_run import (
@@ -69,7 +70,8 @@ class Fourier(Method):
             from `dt` where given down: ETDRK of order 2 to 4, or "imex" of order 4. Also under
             `jax.jit` and `jax.grad`.
         dealias: fraction of the modes that pointwise terms may use; "auto" takes 2/3 for
-            quadratic terms, 1/2 for cubic ones and for what is no polynomial.
+            quadratic terms, 1/2 for cubic ones and for what is no polynomial. Or a smooth
+            `ExponentialFilter`.
         rtol: see `dt`; 1e-7 in double and 1e-4 in single precision.
         max_steps: beyond which no dt is tried.
         frames: how many states to keep, evenly spaced; by default all steps where they fit in
@@ -94,7 +96,7 @@ class Fourier(Method):
     scheme: str = eqx.field(static=True, default="etdrk")
     order: int = eqx.field(static=True, default=4)
     adaptive: bool = eqx.field(static=True, default=False)
-    dealias: float | str = eqx.field(static=True, default="auto")
+    dealias: float | str | ExponentialFilter = eqx.field(static=True, default="auto")
     rtol: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=MOST_STEPS)
     frames: int | None = eqx.field(static=True, default=None)
@@ -189,11 +191,16 @@ class Fourier(Method):
 
     def _plan(self, problem: Problem) -> Plan:
         check_adaptive(self.stepping, self.adaptive)
+        if isinstance(self.dealias, ExponentialFilter):
+            return make_plan(problem, self._points(problem.dim), 1.0, self.dealias)
         fraction = None
         if self.dealias != "auto":
             fraction = float(self.dealias)
             if not 0 < fraction <= 1:
-                raise ValueError(f'dealias is "auto" or a fraction in (0, 1], got {self.dealias!r}')
+                raise ValueError(
+                    'dealias is "auto", a fraction in (0, 1] or an ExponentialFilter, got '
+                    f"{self.dealias!r}"
+                )
         return make_plan(problem, self._points(problem.dim), fraction)
 
     def _tolerance(self) -> float:
@@ -251,6 +258,9 @@ class Fourier(Method):
         dt = (problem.time[1] - problem.time[0]) / steps
         transforms = sum(stage.transforms for stage in plan.stages)
         kind = "diagonal" if plan.diagonal else "matrix"
+        kept = f"{plan.fraction:.3g} of the modes in pointwise terms"
+        if plan.filter is not None:
+            kept = f"an exponential filter of order {plan.filter.order:g} in pointwise terms"
         chosen = "given" if self.dt is not None else f"chosen for rtol {self._tolerance():.0e}"
         if self.adaptive:
             chosen = f"on average, by rtol {self._tolerance():.0e} in each step"
@@ -262,7 +272,7 @@ class Fourier(Method):
             peak_memory=cost.memory,
             notes=(
                 f"{self.stepping.label}, dt = {dt:.4g} ({chosen}), {kind} symbol, {transforms} "
-                f"transforms an evaluation, {plan.fraction:.3g} of the modes in pointwise terms",
+                f"transforms an evaluation, {kept}",
             ),
             extra={
                 "dt": dt,
