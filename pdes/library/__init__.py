@@ -27,8 +27,10 @@ from pdes.library.diffusion import (
     poisson_lshape,
 )
 from pdes.library.dispersive import (
+    FlameFront,
     KortewegDeVries,
     KuramotoSivashinsky,
+    flame_front,
     kdv,
     kdv_cosine,
     kdv_two_solitons,
@@ -58,7 +60,13 @@ from pdes.library.phase_field import (
     cahn_hilliard,
     swift_hohenberg,
 )
-from pdes.library.reaction import FisherKPP, GrayScott, fisher_kpp, gray_scott
+from pdes.library.reaction import (
+    FisherKPP,
+    GrayScott,
+    fisher_kpp,
+    fisher_kpp_spread,
+    gray_scott,
+)
 from pdes.library.solids import (
     Elasticity,
     NeoHookean,
@@ -74,11 +82,13 @@ from pdes.library.transport import (
     Advection,
     AdvectionDiffusion,
     advection_diffusion,
+    advection_diffusion_periodic,
     convection,
 )
 from pdes.library.turbulence import (
     PeriodicFlow,
     VorticityTransport,
+    decaying_turbulence,
     kolmogorov,
     taylor_green,
     taylor_green_3d,
@@ -92,6 +102,7 @@ from pdes.library.waves import (
     klein_gordon,
     sine_gordon,
     wave,
+    wave_periodic,
 )
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
@@ -104,6 +115,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         heat,
         hyperdiffusion,
         advection_diffusion,
+        advection_diffusion_periodic,
         convection,
         burgers,
         burgers_periodic,
@@ -112,12 +124,15 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         kdv_two_solitons,
         kdv_cosine,
         kuramoto_sivashinsky,
+        flame_front,
         allen_cahn,
         cahn_hilliard,
         swift_hohenberg,
         fisher_kpp,
+        fisher_kpp_spread,
         gray_scott,
         wave,
+        wave_periodic,
         helmholtz,
         klein_gordon,
         sine_gordon,
@@ -135,6 +150,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         cavity,
         taylor_green,
         kolmogorov,
+        decaying_turbulence,
         taylor_green_3d,
         cylinder_flow,
     )
@@ -149,6 +165,7 @@ __all__ = [
     "CahnHilliard",
     "Elasticity",
     "FisherKPP",
+    "FlameFront",
     "GinzburgLandau",
     "GrayScott",
     "Heat",
@@ -171,6 +188,7 @@ __all__ = [
     "VorticityTransport",
     "Wave",
     "advection_diffusion",
+    "advection_diffusion_periodic",
     "allen_cahn",
     "anisotropic_diffusion",
     "burgers",
@@ -184,8 +202,11 @@ __all__ = [
     "convection",
     "cook",
     "cylinder_flow",
+    "decaying_turbulence",
     "elasticity",
     "fisher_kpp",
+    "fisher_kpp_spread",
+    "flame_front",
     "ginzburg_landau",
     "ginzburg_landau_wave",
     "gray_scott",
@@ -212,4 +233,5 @@ __all__ = [
     "taylor_green",
     "taylor_green_3d",
     "wave",
+    "wave_periodic",
 ]
