@@ -73,6 +73,24 @@ def end_state(
     return march(z) if start is None else jax.vmap(march)(z)
 
 
+def stable_steps(
+    system: FourierSystem,
+    scheme: Scheme,
+    steps: int,
+    limit: float,
+    multiples: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256),
+) -> int | None:
+    """The fewest steps, in multiples of `steps`, whose end is finite and smaller than `limit`."""
+    assert system.problem.time is not None
+    until = jnp.asarray(system.problem.time[1])
+    for more in multiples:
+        end = timed_call(end_state, system, scheme, jnp.asarray(steps * more), until)[0]
+        size = float(np.linalg.norm(np.asarray(end).ravel()))
+        if np.isfinite(size) and size < limit:
+            return steps * more
+    return None
+
+
 def choose_steps(
     system: FourierSystem,
     scheme: Scheme,

@@ -241,6 +241,31 @@ def test_adaptive_failures_are_named():
     assert caught.value.reason == "step_too_small"
 
 
+def test_steps_beyond_stability_are_refused_while_still_finite():
+    pde = library.KortewegDeVries(alpha=1.0, mu=0.1)
+    problem = line(pde, lambda x: jnp.sin(x[0]) + 0.3 * jnp.cos(2 * x[0]))
+    with pytest.raises(pm.SolverError, match="is stable") as caught:
+        pm.Fourier(points=48, dt=1 / 320, scheme="sbdf", order=4, frames=2).solve(problem)
+    assert caught.value.reason == "unstable"
+
+    class Growth(pm.PDE):
+        """∂u/∂t = ∇²u + 8u + u sin(u)/10, which grows about e⁸ times by itself."""
+
+        fields = {"u": pm.Scalar()}
+
+        def equations(self):
+            return {"u": pm.Balance(flux=(self.diffusion,), source=(self.growth,))}
+
+        def diffusion(self, p):
+            return -p.grad.u
+
+        def growth(self, p):
+            return 8.0 * p.u + 0.1 * p.u * jnp.sin(p.u)
+
+    solution = pm.Fourier(points=16, dt=1 / 64, frames=2).solve(line(Growth(), lambda x: 1.0))
+    assert float(solution["u"](1.0, 1.0)) > 2000
+
+
 def test_steps_that_are_no_rungs_are_refused(burgers):
     solver = AdaptiveETDRK(burgers.linear(), 1.0)
     found = run(burgers, solver, dt0=0.3, throw=False)
