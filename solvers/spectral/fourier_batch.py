@@ -27,7 +27,7 @@ def trajectory(
     times: Any,
     initial_rates: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Many initial states at once, at given times.
+    """Many initial states at once, at given times; by fixed steps, also of an adaptive method.
 
     Arguments:
         initial_states: (batch, *points, *shape) of the one field that evolves, or a dictionary

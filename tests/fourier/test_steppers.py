@@ -73,6 +73,47 @@ def test_order_with_dispersion(dispersive, scheme):
     assert np.log2(errors[0] / errors[1]) == pytest.approx(scheme.order, abs=0.1)
 
 
+def transforms(jaxpr):
+    """How many one-component transforms a program does, loops and branches once."""
+    count = 0
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "fft":
+            shape, lengths = eqn.invars[0].aval.shape, eqn.params["fft_lengths"]
+            count += int(np.prod(shape[: len(shape) - len(lengths)], dtype=int))
+        for inner in eqn.params.values():
+            if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                count += transforms(getattr(inner, "jaxpr", inner))
+    return count
+
+
+@pytest.mark.parametrize(
+    ("scheme", "evaluations"),
+    [
+        (Scheme("etdrk", 1), 1),
+        (Scheme("etdrk", 2), 2),
+        (Scheme("etdrk", 4), 4),
+        (Scheme("imex", 2), 2),
+        (Scheme("imex", 3), 4),
+        (Scheme("imex", 4), 6),
+        (Scheme("sbdf", 3), 1),
+    ],
+)
+def test_a_step_takes_the_fewest_transforms(burgers, scheme, evaluations):
+    stepper = scheme.stepper(burgers.linear(), 0.01)
+    z = burgers.initial_state()
+    memory = stepper.begin(burgers, 0.0, z)
+    step = jax.make_jaxpr(lambda z, memory: stepper.proceed(burgers, 0.0, z, memory))(z, memory)
+    # To the grid and back: u, and u².
+    assert transforms(step.jaxpr) == 2 * evaluations
+
+
+def test_vorticity_takes_four_transforms_an_evaluation():
+    system = pm.Fourier(points=8).discretize(library.decaying_turbulence())
+    z = system.initial_state()
+    once = jax.make_jaxpr(lambda z: system.nonlinear(z, jnp.zeros(())))(z)
+    assert transforms(once.jaxpr) == 4
+
+
 def test_matrix_symbols_by_all_schemes():
     problem = pm.manufactured(
         library.KleinGordon(),
