@@ -17,7 +17,7 @@ from solvers.spectral.fourier_solution import interpolation_error
 from solvers.spectral.fourier_system import FourierSystem
 from solvers.time._compiled import is_traced, timed_call
 from solvers.time._imex import IMEX
-from solvers.time._ladder import RUNGS, AdaptiveETDRK, Ladder
+from solvers.time._ladder import FINEST, RUNGS, AdaptiveETDRK, Ladder
 from solvers.time._scheme import Scheme
 from solvers.time._series import TimeSeries
 from solvers.time._split import SplitTerm
@@ -67,7 +67,13 @@ def adapt(
     t0, t1 = system.problem.time
     first = 0 if longest is None else max(int(np.ceil(np.log2((t1 - t0) / longest) - 1e-9)), 0)
     traced = is_traced(system)
-    arguments = (system, scheme, rtol, first, _rungs(system, scheme), max_steps, frames, traced)
+    rungs = min(_rungs(system, scheme), FINEST + 1 - first)
+    if rungs < 4:
+        raise ValueError(
+            f"dt = {longest:.3g}, the longest adaptive step, is less than 2⁻{FINEST - 3} of the "
+            "interval; leave it out, or give it without adaptive=True"
+        )
+    arguments = (system, scheme, rtol, first, rungs, max_steps, frames, traced)
     if traced:
         return Adapted(_adapt(*arguments)[0])
     (series, missed, stats, result, reached), compiling, running, memory = timed_call(
@@ -84,7 +90,7 @@ def adapt(
     if bool(result != diffrax.RESULTS.successful) or not np.isfinite(series.states).all():
         raise SolverError(
             "step_too_small",
-            f"no step down to {(t1 - t0) * 0.5 ** (first + arguments[4] - 1):.2g} meets rtol = "
+            f"no step down to {(t1 - t0) * 0.5 ** (first + rungs - 1):.2g} meets rtol = "
             f"{rtol:.1e} {at}: the solution may cease to exist there; give a larger rtol, or a "
             "smaller dt, the longest step, from which the steps are halved",
         )

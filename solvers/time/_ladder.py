@@ -20,6 +20,15 @@ from solvers.time._exponential import STAGES, etd_coefficients
 from solvers.time._split import SplitInterpolation, SplitTerm, system_of
 
 RUNGS = 20
+FINEST = 30  # positions are counted in steps T 2⁻³⁰ at the shortest, by 32 bits
+
+
+def check_rungs(first: int, rungs: int) -> None:
+    """Raises ValueError where positions could not be counted."""
+    if first < 0 or rungs < 1 or first + rungs - 1 > FINEST:
+        raise ValueError(
+            f"the rungs are T 2⁻ʲ with 0 ≤ j ≤ {FINEST}, got first = {first} and rungs = {rungs}"
+        )
 
 
 class AdaptiveETDRK(diffrax.AbstractAdaptiveSolver):
@@ -50,6 +59,7 @@ class AdaptiveETDRK(diffrax.AbstractAdaptiveSolver):
     ):
         if order not in (2, 3, 4):
             raise ValueError(f"adaptive steps need order 2, 3 or 4, got {order!r}")
+        check_rungs(first, rungs)
         self.linear = linear
         self.length = jnp.asarray(length)
         self.number = order
@@ -112,6 +122,9 @@ class Ladder(diffrax.AbstractAdaptiveStepSizeController):
     order: int = eqx.field(static=True, default=4)
     first: int = eqx.field(static=True, default=0)
     rungs: int = eqx.field(static=True, default=RUNGS)
+
+    def __check_init__(self):
+        check_rungs(self.first, self.rungs)
 
     def wrap(self, direction: Any) -> Ladder:
         return self

@@ -313,6 +313,14 @@ def test_steps_that_are_no_rungs_are_refused(burgers):
     assert found.result == diffrax.RESULTS.dt_min_reached
 
 
+def test_ladders_are_checked():
+    problem = line(library.Burgers(nu=0.1), lambda x: jnp.sin(x[0]))
+    with pytest.raises(ValueError, match="rungs are"):
+        Ladder(jnp.asarray(1.0), 1e-6, first=20, rungs=20)
+    with pytest.raises(ValueError, match="longest adaptive step"):
+        pm.Fourier(points=8, adaptive=True, dt=1e-9).solve(problem)
+
+
 def test_tableaux_are_checked():
     with pytest.raises(ValueError, match="diagonal"):
         ImexTableau("x", 1, np.eye(2), np.zeros((2, 2)), np.ones(2))
