@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -118,7 +119,10 @@ def kolmogorov_step() -> Iterable[Row]:
                 2, 2 * np.pi, points, h, diffusivity=1 / 40, order=4
             )
             theirs = _peer(inner, steps)
-            pair = interleaved(lambda m=march, z=z: m(z), lambda t=theirs, z=z: t(z), 7)
+            # Of the processor: the target is for one core.
+            pair = interleaved(
+                lambda m=march, z=z: m(z), lambda t=theirs, z=z: t(z), 7, time.process_time
+            )
         finally:
             jax.config.update("jax_enable_x64", True)
         yield row(
@@ -188,8 +192,8 @@ def taylor_green_step() -> Iterable[Row]:
             )
             theirs = _peer(inner, steps)
             pair = interleaved(lambda m=march, z=z: m(z), lambda t=theirs, z=z: t(z), 5)
-            velocity = system.recover(march(z), jnp.zeros(()))[:3]
-            other = theirs(z)
+            velocity = system.recover(march(march(z)), jnp.zeros(()))[:3]
+            other = theirs(theirs(z))
             difference = float(jnp.abs(velocity - other).max() / jnp.abs(other).max())
         finally:
             jax.config.update("jax_enable_x64", True)
@@ -198,7 +202,7 @@ def taylor_green_step() -> Iterable[Row]:
             note=f"{1e3 * pair.ours / steps:.0f} ms against {1e3 * pair.theirs / steps:.0f} ms",
         )  # fmt: skip
         if precision == "float64":
-            yield row("Taylor–Green 64³, 5 steps, difference to exponax", difference, 1e-12)
+            yield row("Taylor–Green 64³, 10 steps, difference to exponax", difference, 1e-12)
 
 
 CHECKS: Checks = {

@@ -122,8 +122,13 @@ if TYPE_CHECKING:
     from solvers.fv import FiniteVolume as FiniteVolume
     from solvers.output import load as load
     from solvers.spectral import Chebyshev as Chebyshev
+    from solvers.spectral import ExponentialFilter as ExponentialFilter
     from solvers.spectral import Fourier as Fourier
     from solvers.spectral import Ultraspherical as Ultraspherical
+    from solvers.spectral import autocorrelation as autocorrelation
+    from solvers.spectral import dissipation as dissipation
+    from solvers.spectral import energy as energy
+    from solvers.spectral import spectrum as spectrum
     from solvers.spectral import trajectory as trajectory
 
 # A public name and the module that defines it. The block above repeats it for type checkers.
@@ -155,6 +160,7 @@ _EXPORTS: dict[str, str] = {
     "Domain": "pdes",
     "Eigenmodes": "solvers",
     "Estimate": "solvers.fem",
+    "ExponentialFilter": "solvers.spectral",
     "Extrusion": "pdes",
     "FNO": "physml.operators",
     "Family": "physml.surrogates",
@@ -215,9 +221,12 @@ _EXPORTS: dict[str, str] = {
     "Wall": "pdes",
     "ZeroMean": "pdes",
     "as_coefficient": "pdes",
+    "autocorrelation": "solvers.spectral",
     "coefficient": "pdes",
     "compare": "physml.compare",
     "eigenvalues": "solvers",
+    "dissipation": "solvers.spectral",
+    "energy": "solvers.spectral",
     "estimate": "solvers.fem",
     "fit": "physml._fit",
     "generate": "physml.surrogates",
@@ -230,6 +239,7 @@ _EXPORTS: dict[str, str] = {
     "point_of": "pdes",
     "read_mesh": "pdes",
     "solve": "physml._solve",
+    "spectrum": "solvers.spectral",
     "strong_residual": "pdes",
     "train_surrogate": "physml.surrogates",
     "trajectory": "solvers.spectral",

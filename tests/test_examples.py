@@ -55,6 +55,10 @@ def test_network_coefficient():
     assert load("network_coefficient").main() < 0.05
 
 
+def test_two_solitons():
+    assert load("two_solitons").main() < 1e-5
+
+
 def test_heat_in_time():
     orders = load("heat_in_time").main()
     assert orders["bdf2"] == pytest.approx(2.0, abs=0.2)

@@ -31,6 +31,7 @@ def error(solution, field="u"):
         ("heat", pm.FiniteElement(degree=2, cells=24, rtol=1e-4, atol=1e-5), 1e-3),
         ("burgers_2d", pm.FiniteElement(degree=2, cells=12, rtol=1e-4, atol=1e-5), 5e-3),
         ("kdv", pm.Fourier(points=128, dt=2e-3), 2e-3),
+        ("kdv", pm.Fourier(points=128, adaptive=True, rtol=1e-5), 2e-3),
         ("taylor_green", pm.Fourier(points=16), 1e-5),
         ("wave", pm.FiniteElement(degree=2, cells=64, dt=5e-3), 1e-2),
         ("burgers", pm.FiniteVolume(cells=512), 5e-3),

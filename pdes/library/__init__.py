@@ -28,8 +28,10 @@ from pdes.library.diffusion import (
     poisson_lshape,
 )
 from pdes.library.dispersive import (
+    FlameFront,
     KortewegDeVries,
     KuramotoSivashinsky,
+    flame_front,
     kdv,
     kdv_cosine,
     kdv_two_solitons,
@@ -68,7 +70,13 @@ from pdes.library.phase_field import (
     cahn_hilliard,
     swift_hohenberg,
 )
-from pdes.library.reaction import FisherKPP, GrayScott, fisher_kpp, gray_scott
+from pdes.library.reaction import (
+    FisherKPP,
+    GrayScott,
+    fisher_kpp,
+    fisher_kpp_spread,
+    gray_scott,
+)
 from pdes.library.riemann import exact_gas, exact_water
 from pdes.library.solids import (
     Elasticity,
@@ -85,11 +93,13 @@ from pdes.library.transport import (
     Advection,
     AdvectionDiffusion,
     advection_diffusion,
+    advection_diffusion_periodic,
     convection,
 )
 from pdes.library.turbulence import (
     PeriodicFlow,
     VorticityTransport,
+    decaying_turbulence,
     kolmogorov,
     taylor_green,
     taylor_green_3d,
@@ -104,6 +114,7 @@ from pdes.library.waves import (
     klein_gordon,
     sine_gordon,
     wave,
+    wave_periodic,
 )
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
@@ -116,6 +127,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         heat,
         hyperdiffusion,
         advection_diffusion,
+        advection_diffusion_periodic,
         convection,
         burgers,
         burgers_periodic,
@@ -124,12 +136,15 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         kdv_two_solitons,
         kdv_cosine,
         kuramoto_sivashinsky,
+        flame_front,
         allen_cahn,
         cahn_hilliard,
         swift_hohenberg,
         fisher_kpp,
+        fisher_kpp_spread,
         gray_scott,
         wave,
+        wave_periodic,
         helmholtz,
         klein_gordon,
         sine_gordon,
@@ -147,6 +162,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         cavity,
         taylor_green,
         kolmogorov,
+        decaying_turbulence,
         taylor_green_3d,
         cylinder_flow,
         sod,
@@ -171,6 +187,7 @@ __all__ = [
     "Elasticity",
     "Euler",
     "FisherKPP",
+    "FlameFront",
     "GinzburgLandau",
     "GrayScott",
     "Heat",
@@ -194,6 +211,7 @@ __all__ = [
     "VorticityTransport",
     "Wave",
     "advection_diffusion",
+    "advection_diffusion_periodic",
     "allen_cahn",
     "anisotropic_diffusion",
     "burgers",
@@ -210,6 +228,7 @@ __all__ = [
     "cook",
     "cylinder_flow",
     "dam_break",
+    "decaying_turbulence",
     "double_mach",
     "einfeldt",
     "elasticity",
@@ -217,6 +236,8 @@ __all__ = [
     "exact_gas",
     "exact_water",
     "fisher_kpp",
+    "fisher_kpp_spread",
+    "flame_front",
     "ginzburg_landau",
     "ginzburg_landau_wave",
     "gray_scott",
@@ -248,4 +269,5 @@ __all__ = [
     "taylor_green",
     "taylor_green_3d",
     "wave",
+    "wave_periodic",
 ]

@@ -97,6 +97,21 @@ def fisher_kpp() -> Problem:
     )
 
 
+def fisher_kpp_spread(length: float = 40.0, end: float = 6.0) -> Problem:
+    """Fisher–KPP on [−L/2, L/2], periodic: a population spreads from a spot to both sides, t ≤ 6.
+
+    Its fronts approach the speed 2√(Dr) = 2 from below. No exact solution.
+    Source: Kolmogorov, Petrovsky, Piskunov (1937).
+    """
+    return Problem(
+        FisherKPP(),
+        Interval(-length / 2, length / 2, periodic=True),
+        time=(0.0, end),
+        initial={"u": lambda x: 0.5 * jnp.exp(-(x[0] ** 2))},
+        name="fisher_kpp_spread",
+    )
+
+
 def gray_scott(end: float = 200.0) -> Problem:
     """Gray–Scott on the periodic square [0, 1]²: a spot that grows and divides, t ∈ [0, 200].
 

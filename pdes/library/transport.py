@@ -12,7 +12,7 @@ from pdes._fields import Scalar
 from pdes._pde import PDE
 from pdes._point import Point
 from pdes._problem import Problem
-from pdes.domain import Interval
+from pdes.domain import Interval, Rectangle
 
 
 class AdvectionDiffusion(PDE):
@@ -66,6 +66,27 @@ def advection_diffusion(a: float = 1.0, nu: float = 0.01) -> Problem:
         boundary={"all": Dirichlet(u=exact)},
         exact={"u": exact},
         name="advection_diffusion",
+    )
+
+
+def advection_diffusion_periodic(a: float = 1.0, nu: float = 0.01) -> Problem:
+    """Waves carried and damped on [0, 2π]², periodic, by the velocity a(1, 1), t ∈ [0, 1].
+
+    u = e^{−νt} sin(x − at) + ½ e^{−13νt} cos(2(x − at) + 3(y − at)).
+    """
+
+    def exact(x: Array, t: Array) -> Array:
+        s = x - a * t
+        slow = jnp.exp(-nu * t) * jnp.sin(s[0])
+        return slow + 0.5 * jnp.exp(-13 * nu * t) * jnp.cos(2 * s[0] + 3 * s[1])
+
+    return Problem(
+        AdvectionDiffusion(a=a, nu=nu),
+        Rectangle((0.0, 0.0), (2 * jnp.pi, 2 * jnp.pi), periodic=True),
+        time=(0.0, 1.0),
+        initial={"u": lambda x: exact(x, jnp.zeros((), x.dtype))},
+        exact={"u": exact},
+        name="advection_diffusion_periodic",
     )
 
 

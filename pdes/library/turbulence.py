@@ -144,6 +144,33 @@ def kolmogorov(reynolds: float = 40.0, waves: int = 4, end: float = 2.0) -> Prob
     )
 
 
+def decaying_turbulence(reynolds: float = 500.0, end: float = 2.0, seed: int = 0) -> Problem:
+    """Decaying flow in the plane on [0, 2π]², ω_t + u·∇ω = ∇²ω/Re, periodic, from random vortices.
+
+    Waves with 3 ≤ |k| ≤ 6, random amplitudes and phases (of `seed`), such that ⟨ω²⟩ = 16 on
+    average: vortices of like sign merge, energy is nearly kept, enstrophy decays. No exact
+    solution. Source: McWilliams (1984).
+    """
+    generator = np.random.default_rng(seed)
+    square = [(i, j) for i in range(7) for j in range(-6, 7) if i > 0 or j > 0]
+    waves = np.array([k for k in square if 9 <= k[0] ** 2 + k[1] ** 2 <= 36], float)
+    sizes = generator.standard_normal(len(waves)) * (32.0 / len(waves)) ** 0.5
+    phases = generator.uniform(0.0, 2 * np.pi, len(waves))
+
+    def start(x: Array) -> Array:
+        angle = jnp.asarray(waves, x.dtype) @ x + jnp.asarray(phases, x.dtype)
+        return jnp.sum(jnp.asarray(sizes, x.dtype) * jnp.cos(angle))
+
+    return Problem(
+        VorticityTransport(nu=1.0 / reynolds),
+        Rectangle((0.0, 0.0), (2 * np.pi, 2 * np.pi), periodic=True),
+        time=(0.0, end),
+        initial={"omega": start},
+        gauge={"psi": ZeroMean()},
+        name="decaying_turbulence",
+    )
+
+
 def taylor_green_3d(reynolds: float = 200.0, end: float = 1.0) -> Problem:
     """The Taylor–Green vortex on [0, 2π]³, u = (sin x cos y cos z, −cos x sin y cos z, 0) at t = 0.
 

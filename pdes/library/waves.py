@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -105,6 +106,33 @@ def wave(c: float = 2.0) -> Problem:
         boundary={"all": Dirichlet(u=0.0)},
         exact={"u": exact},
         name="wave",
+    )
+
+
+def wave_periodic(c: float = 2.0) -> Problem:
+    """Waves that run both ways and one that stands, on [0, 1]², periodic, t ∈ [0, 1].
+
+    u = cos 2π(x + 2y − √5 ct) + ½ sin 2π(x − y + √2 ct) + ¼ cos 6πx cos 6πct (d'Alembert).
+    """
+    q = 2 * jnp.pi
+
+    def exact(x: Array, t: Array) -> Array:
+        right = jnp.cos(q * (x[0] + 2 * x[1] - 5**0.5 * c * t))
+        left = 0.5 * jnp.sin(q * (x[0] - x[1] + 2**0.5 * c * t))
+        return right + left + 0.25 * jnp.cos(3 * q * x[0]) * jnp.cos(3 * q * c * t)
+
+    def rate(x: Array) -> Array:
+        zero = jnp.zeros((), x.dtype)
+        return jax.jvp(lambda t: exact(x, t), (zero,), (jnp.ones_like(zero),))[1]
+
+    return Problem(
+        Wave(c=c),
+        Rectangle((0.0, 0.0), (1.0, 1.0), periodic=True),
+        time=(0.0, 1.0),
+        initial={"u": lambda x: exact(x, jnp.zeros((), x.dtype))},
+        initial_rate={"u": rate},
+        exact={"u": exact},
+        name="wave_periodic",
     )
 
 

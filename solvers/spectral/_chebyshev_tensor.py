@@ -33,7 +33,7 @@ from solvers.spectral._chebyshev_layout import (
 )
 from solvers.spectral._chebyshev_newton import CollocationSystem, consistent, implicit_solve
 from solvers.spectral._chebyshev_parts import Part, boundary_parts, grid_nodes, multiplier_slots
-from solvers.time._sbdf import ImplicitExplicitSystem
+from solvers.time._semi_implicit import ImplicitExplicitSystem
 
 Forms = dict[str, Form]
 

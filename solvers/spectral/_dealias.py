@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -106,3 +107,40 @@ def kept_modes(points: tuple[int, ...], fraction: float) -> NDArray[np.bool_] | 
         kept = modes <= fraction * (count // 2) - 1 + 1e-9
         mask = mask & kept.reshape((-1,) + (1,) * (len(points) - 1 - axis))
     return mask
+
+
+@dataclasses.dataclass(frozen=True)
+class ExponentialFilter:
+    """Modes in pointwise terms are multiplied by ∏ᵢ exp(−α ηᵢᵖ), ηᵢ = |kᵢ| / kᵢ,max.
+
+    In place of the sharp 2/3 rule: `Fourier(dealias=ExponentialFilter())` keeps more modes, of
+    which those near the grid's limit fade. Products are then not quite free of aliases, but where a
+    front is barely resolved it oscillates less.
+
+    Arguments:
+        strength: α; 36 makes the last mode as small as round-off. order: p.
+
+    Source: Hou & Li (2007), equation 13, α = p = 36.
+
+    Raises:
+        ValueError: α or p that is not positive.
+    """
+
+    strength: float = 36.0
+    order: float = 36.0
+
+    def __post_init__(self):
+        if not (self.strength > 0 and self.order > 0):
+            raise ValueError(
+                f"strength and order must be positive, got {self.strength!r} and {self.order!r}"
+            )
+
+    def weights(self, points: tuple[int, ...]) -> NDArray[np.floating]:
+        """For each mode of a real transform."""
+        total = np.ones((1,) * len(points))
+        for axis, count in enumerate(points):
+            last = axis == len(points) - 1
+            modes = np.arange(count // 2 + 1) if last else np.abs(np.fft.fftfreq(count, 1 / count))
+            sigma = np.exp(-self.strength * (modes / (count // 2)) ** self.order)
+            total = total * sigma.reshape((-1,) + (1,) * (len(points) - 1 - axis))
+        return total

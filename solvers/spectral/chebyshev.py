@@ -34,7 +34,7 @@ from solvers.spectral._chebyshev_tensor import TensorSystem, check_gauges
 from solvers.spectral._dealias import fraction_for, polynomial_degree
 from solvers.time import TimeSeries, esdirk4, integrate
 from solvers.time._compiled import is_traced, timed_call
-from solvers.time._sbdf import SBDF2, sbdf2
+from solvers.time._semi_implicit import SBDF2, sbdf2
 
 _PANELS = 16
 _POINTS = 20

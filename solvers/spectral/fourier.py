@@ -27,19 +27,22 @@ from pdes import Problem
 from solvers._method import Method, Run
 from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution, Stats
+from solvers.spectral._dealias import ExponentialFilter
+from solvers.spectral.fourier_adaptive import adapt, check_adaptive
 from solvers.spectral.fourier_plan import Plan, make_plan, obstacle
 from solvers.spectral.fourier_run import (
     MOST_STEPS,
     Cost,
     choose_steps,
-    end_state,
     evolve,
+    stable_steps,
     steady_state,
     steps_for,
 )
 from solvers.spectral.fourier_solution import FourierFunctions
 from solvers.spectral.fourier_system import FourierSystem, build
 from solvers.time._compiled import is_traced, timed_call
+from solvers.time._scheme import Scheme
 from solvers.time._series import TimeSeries
 
 _POINTS = {1: 256, 2: 128, 3: 32}
@@ -59,29 +62,41 @@ class Fourier(Method):
         dt: fixed time step; it is shortened to divide the interval. By default the number of
             steps is doubled until the state at the end changes by less than `rtol`, which is
             then about 2^order times its error, and until interpolation between frames is as good.
-        order: of ETDRK, 1 to 4.
+        scheme: "etdrk", exponential; "imex", implicit–explicit Runge–Kutta; "sbdf", semi-implicit
+            backward differentiation, one evaluation a step. SBDF4 is unstable where L is
+            imaginary (dispersion, waves), SBDF3 nearly so.
+        order: of the scheme, 1 to 4.
+        adaptive: steps by an embedded error, of `rtol` in the norm of the state in each step,
+            from `dt` where given down: ETDRK of order 2 to 4, or "imex" of order 4. Also under
+            `jax.jit` and `jax.grad`.
         dealias: fraction of the modes that pointwise terms may use; "auto" takes 2/3 for
-            quadratic terms, 1/2 for cubic ones and for what is no polynomial.
+            quadratic terms, 1/2 for cubic ones and for what is no polynomial. Or a smooth
+            `ExponentialFilter`.
         rtol: see `dt`; 1e-7 in double and 1e-4 in single precision.
         max_steps: beyond which no dt is tried.
         frames: how many states to keep, evenly spaced; by default all steps where they fit in
             64 MiB and are at most 513, else every second, third …
         scale: multiplies the points and the steps; see `refined`.
 
-    Under `jax.jit` and `jax.grad` nothing can be tried: give `dt`.
+    Under `jax.jit` and `jax.grad` nothing can be tried: give `dt`, or `adaptive=True`. For events,
+    other adjoints or a progress bar, pass `SplitTerm(method.discretize(problem))` and a stepper
+    of `solvers.time` to `diffrax.diffeqsolve`.
 
-    Sources: Cox & Matthews (2002); Kassam & Trefethen (2005); Orszag (1971).
+    Sources: Cox & Matthews (2002); Kassam & Trefethen (2005); Ascher, Ruuth & Wetton (1995);
+    Ascher, Ruuth & Spiteri (1997); Orszag (1971).
 
     Raises:
         NotApplicable: see `inapplicable`. ValueError: odd or tiny grids, an order out of range.
-        SolverError: "not_finite" with a step that is stable, "max_steps", "singular_matrix",
-            "incompatible_data".
+        SolverError: "not_finite" and "unstable" with a step that is stable, "max_steps",
+            "step_too_small", "singular_matrix", "incompatible_data".
     """
 
     points: int | tuple[int, ...] | None = eqx.field(static=True, default=None)
     dt: float | None = eqx.field(static=True, default=None)
+    scheme: str = eqx.field(static=True, default="etdrk")
     order: int = eqx.field(static=True, default=4)
-    dealias: float | str = eqx.field(static=True, default="auto")
+    adaptive: bool = eqx.field(static=True, default=False)
+    dealias: float | str | ExponentialFilter = eqx.field(static=True, default="auto")
     rtol: float | None = eqx.field(static=True, default=None)
     max_steps: int = eqx.field(static=True, default=MOST_STEPS)
     frames: int | None = eqx.field(static=True, default=None)
@@ -129,24 +144,26 @@ class Fourier(Method):
             cost = Cost(compiling, running, memory, 0)
         if problem.steady:
             return self._solve_steady(system, cost)
+        if self.adaptive:
+            return self._solve_adaptive(system, cost)
         if is_traced(problem):
             steps = self._given_steps(problem.time, traced=True)
             _, inner = self._kept(steps, plan)
-            series, _ = evolve(system, self.order, steps, inner)
+            series, _ = evolve(system, self.stepping, steps, inner)
             return self._answer(problem, plan, series, Stats(unknowns=_unknowns(plan)))
         if self.dt is None:
             steps, cost = choose_steps(
-                system, self.order, self._tolerance(), self.max_steps, cost=cost
+                system, self.stepping, self._tolerance(), self.max_steps, cost=cost
             )
         else:
             steps = self._given_steps(problem.time)
         while True:
             _, inner = self._kept(steps, plan)
             (series, missed), compiling, running, memory = timed_call(
-                evolve, system, self.order, steps, inner
+                evolve, system, self.stepping, steps, inner
             )
             cost = cost.plus(compiling, running, memory, steps)
-            self._check_finite(series, system, steps)
+            self._check_stable(series, system, steps)
             wanted = self._tolerance()
             if self.dt is not None or not float(missed) > 10 * wanted or self.frames is not None:
                 break
@@ -158,6 +175,11 @@ class Fourier(Method):
         stats = self._stats(problem, plan, steps, inner, cost, float(missed))
         return self._answer(problem, plan, series, stats)
 
+    @property
+    def stepping(self) -> Scheme:
+        """The scheme and its order, checked."""
+        return Scheme(self.scheme, self.order)
+
     def _points(self, dim: int) -> tuple[int, ...]:
         given: Any = _POINTS.get(dim, 32) if self.points is None else self.points
         points = tuple(given) if isinstance(given, Sequence) else (given,) * dim
@@ -168,13 +190,17 @@ class Fourier(Method):
         return tuple(max(2 * round(int(n) * self.scale / 2), 8) for n in points)
 
     def _plan(self, problem: Problem) -> Plan:
-        if self.order not in (1, 2, 3, 4):
-            raise ValueError(f"order is 1, 2, 3 or 4, got {self.order!r}")
+        check_adaptive(self.stepping, self.adaptive)
+        if isinstance(self.dealias, ExponentialFilter):
+            return make_plan(problem, self._points(problem.dim), 1.0, self.dealias)
         fraction = None
         if self.dealias != "auto":
             fraction = float(self.dealias)
             if not 0 < fraction <= 1:
-                raise ValueError(f'dealias is "auto" or a fraction in (0, 1], got {self.dealias!r}')
+                raise ValueError(
+                    'dealias is "auto", a fraction in (0, 1] or an ExponentialFilter, got '
+                    f"{self.dealias!r}"
+                )
         return make_plan(problem, self._points(problem.dim), fraction)
 
     def _tolerance(self) -> float:
@@ -188,7 +214,8 @@ class Fourier(Method):
             assert traced
             raise ValueError(
                 "under jax.jit, jax.grad and jax.vmap no time step can be tried: give dt=…, for "
-                'example the one that a plain solve has chosen, solution.stats.extra["dt"]'
+                'example the one that a plain solve has chosen, solution.stats.extra["dt"], or '
+                "adaptive=True"
             )
         return steps_for(time[1] - time[0], self.dt / self.scale)
 
@@ -204,26 +231,33 @@ class Fourier(Method):
         inner = max(-(-steps // (frames - 1)), 1)
         return frames, inner
 
-    def _check_finite(self, series: TimeSeries, system: FourierSystem, steps: int) -> None:
+    def _check_stable(self, series: TimeSeries, system: FourierSystem, steps: int) -> None:
+        """Refuses states that are not finite, or that grow where smaller steps do not."""
         states = np.asarray(series.states)
         finite = np.isfinite(states).reshape(len(states), -1).all(axis=1)
-        if finite.all():
-            return
         assert system.problem.time is not None
         start, stop = system.problem.time
         length = stop - start
+        sizes = np.linalg.norm(states.reshape(len(states), -1), axis=1)
+        if finite.all() and not sizes[-1] > 1e3 * sizes[0] > 0:
+            return
+        evolving = np.asarray(system.plan.layout.evolving)
+        limit = 0.1 * float(np.linalg.norm(states[-1, evolving])) if finite.all() else np.inf
+        if finite.all() and stable_steps(system, Scheme(), steps, limit, (2,)) is None:
+            return  # it grows with smaller steps as well
+        more = stable_steps(system, self.stepping, steps, limit)
         when = float(np.asarray(series.times)[int(np.argmin(finite))])
+        what = f"is not finite from t = {when:.6g} on"
+        if finite.all():
+            what = f"has grown {sizes[-1] / max(sizes[0], 1e-300):.2g} times by t = {stop:.6g}"
         remedy = "no smaller step down to 1/256 of it is stable: the solution may cease to exist"
-        for more in (2, 4, 8, 16, 32, 64, 128, 256):
-            count, until = jnp.asarray(steps * more), jnp.asarray(stop)
-            end = timed_call(end_state, system, self.order, count, until)[0]
-            if np.isfinite(np.asarray(end)).all():
-                remedy = f"dt = {length / (steps * more):.3g} is stable; leave dt out to choose it"
-                break
+        if self.scheme == "sbdf" and self.order > 2:
+            remedy += ", or L is imaginary, for which this scheme is unstable: use scheme='etdrk'"
+        if more is not None:
+            remedy = f"dt = {length / more:.3g} is stable; leave dt out to choose it"
         raise SolverError(
-            "not_finite",
-            f"the state is not finite from t = {when:.6g} on with dt = {length / steps:.3g} and "
-            f"ETDRK{self.order}; {remedy}",
+            "not_finite" if not finite.all() else "unstable",
+            f"the state {what} with dt = {length / steps:.3g} and {self.stepping.label}; {remedy}",
         )
 
     def _stats(self, problem, plan: Plan, steps: int, inner: int, cost: Cost, missed: float):
@@ -231,7 +265,12 @@ class Fourier(Method):
         dt = (problem.time[1] - problem.time[0]) / steps
         transforms = sum(stage.transforms for stage in plan.stages)
         kind = "diagonal" if plan.diagonal else "matrix"
+        kept = f"{plan.fraction:.3g} of the modes in pointwise terms"
+        if plan.filter is not None:
+            kept = f"an exponential filter of order {plan.filter.order:g} in pointwise terms"
         chosen = "given" if self.dt is not None else f"chosen for rtol {self._tolerance():.0e}"
+        if self.adaptive:
+            chosen = f"on average, by rtol {self._tolerance():.0e} in each step"
         return Stats(
             unknowns=_unknowns(plan),
             compile_seconds=cost.compiling,
@@ -239,8 +278,8 @@ class Fourier(Method):
             iterations=cost.steps,
             peak_memory=cost.memory,
             notes=(
-                f"ETDRK{self.order}, dt = {dt:.4g} ({chosen}), {kind} symbol, {transforms} "
-                f"transforms an evaluation, {plan.fraction:.3g} of the modes in pointwise terms",
+                f"{self.stepping.label}, dt = {dt:.4g} ({chosen}), {kind} symbol, {transforms} "
+                f"transforms an evaluation, {kept}",
             ),
             extra={
                 "dt": dt,
@@ -250,6 +289,19 @@ class Fourier(Method):
                 "dealias": plan.fraction,
             },
         )
+
+    def _solve_adaptive(self, system: FourierSystem, cost: Cost) -> Solution:
+        problem, plan = system.problem, system.plan
+        assert problem.time is not None
+        frames = self._kept(1, plan)[0]
+        longest = None if self.dt is None else self.dt / self.scale
+        found = adapt(
+            system, self.stepping, self._tolerance(), longest, self.max_steps, frames, cost
+        )
+        if is_traced(system):
+            return self._answer(problem, plan, found.series, Stats(unknowns=_unknowns(plan)))
+        stats = self._stats(problem, plan, found.steps, 1, found.cost, found.missed)
+        return self._answer(problem, plan, found.series, stats)
 
     def _answer(self, problem, plan: Plan, series: TimeSeries, stats: Stats) -> Solution:
         functions = FourierFunctions(series, plan, problem.steady)

@@ -17,7 +17,7 @@ from solvers.spectral.fourier_plan import Plan
 from solvers.spectral.fourier_run import choose_steps, steps_for
 from solvers.spectral.fourier_system import FourierSystem, backward, build
 from solvers.time._compiled import is_traced, timed_call
-from solvers.time._exponential import ETDRK
+from solvers.time._scheme import Scheme
 
 
 def trajectory(
@@ -27,7 +27,7 @@ def trajectory(
     times: Any,
     initial_rates: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Many initial states at once, at given times.
+    """Many initial states at once, at given times; by fixed steps, also of an adaptive method.
 
     Arguments:
         initial_states: (batch, *points, *shape) of the one field that evolves, or a dictionary
@@ -58,7 +58,7 @@ def trajectory(
     else:
         dt = _common_step(method, problem, plan, states, rates, when)
     schedule = _schedule(problem.time[0], when, dt)
-    found = _trajectory(problem, plan, method.order, schedule, states, rates)
+    found = _trajectory(problem, plan, method.stepping, schedule, states, rates)
     if not traced and not all(np.isfinite(np.asarray(v)).all() for v in found.values()):
         raise SolverError(
             "not_finite",
@@ -112,7 +112,7 @@ def _common_step(method, problem, plan, states, rates, when) -> float:
     start, *_ = timed_call(_start_states, system, *some)
     steps = choose_steps(
         system,
-        method.order,
+        method.stepping,
         method._tolerance(),
         method.max_steps,
         start,
@@ -136,10 +136,10 @@ def _schedule(start: float, when: np.ndarray, dt: float) -> tuple[tuple[float, i
 
 
 @eqx.filter_jit
-def _trajectory(problem, plan: Plan, order: int, schedule, states, rates) -> dict[str, Array]:
+def _trajectory(problem, plan: Plan, scheme: Scheme, schedule, states, rates) -> dict[str, Array]:
     system = build(problem, plan)
     assert problem.time is not None
-    solvers = {h: ETDRK(system.linear(), h, order) for h, steps, _ in schedule if steps}
+    solvers = {h: scheme.stepper(system.linear(), h) for h, steps, _ in schedule if steps}
 
     def one(z: Array) -> Array:
         t, kept = jnp.asarray(problem.time[0], z.real.dtype), []
@@ -150,13 +150,14 @@ def _trajectory(problem, plan: Plan, order: int, schedule, states, rates) -> dic
 
             def gap(carry, _, h=h, steps=steps):
                 def step(carry, _):
-                    z, t = carry
-                    return (solvers[h].advance(system, t, z), t + h), None
+                    z, memory, t = carry
+                    return (*solvers[h].proceed(system, t, z, memory), t + h), None
 
                 carry = jax.lax.scan(step, carry, None, length=steps)[0]
                 return carry, carry[0]
 
-            (z, t), found = jax.lax.scan(gap, (z, t), None, length=repeats)
+            start = z, solvers[h].begin(system, t, z), t
+            (z, _, t), found = jax.lax.scan(gap, start, None, length=repeats)
             kept.append(found)
         return jnp.concatenate(kept)
 

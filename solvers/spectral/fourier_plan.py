@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from pdes import Box, Form, Problem
 from solvers._result import NotApplicable
-from solvers.spectral._dealias import fraction_for
+from solvers.spectral._dealias import ExponentialFilter, fraction_for
 from solvers.spectral._symbol import (
     Layout,
     Maps,
@@ -75,6 +75,7 @@ class Plan:
         commuting: L commutes with the projection, so that it needs none itself.
         uniform: L is diagonal and the same for all components.
         data: terms whose value at zero fields is a source that does not change in time.
+        filter: in place of the sharp cut at `fraction` of the modes.
     """
 
     layout: Layout
@@ -94,6 +95,7 @@ class Plan:
     projected: bool
     commuting: bool
     uniform: bool
+    filter: ExponentialFilter | None = None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -148,12 +150,17 @@ def obstacle(problem: Problem) -> str | None:
     return None
 
 
-def make_plan(problem: Problem, points: tuple[int, ...], fraction: float | None) -> Plan:
+def make_plan(
+    problem: Problem,
+    points: tuple[int, ...],
+    fraction: float | None,
+    smooth: ExponentialFilter | None = None,
+) -> Plan:
     """Decides how the problem is discretised.
 
     Arguments:
         points: in each direction. fraction: of the modes that pointwise terms may use; None
-            chooses by their degree.
+            chooses by their degree. smooth: a filter instead.
 
     Raises:
         NotApplicable: the equations have a structure that no elimination handles.
@@ -197,6 +204,7 @@ def make_plan(problem: Problem, points: tuple[int, ...], fraction: float | None)
             projected=bool(layout.multipliers),
             commuting=sample.commuting,
             uniform=sample.uniform(),
+            filter=smooth,
         )
 
 

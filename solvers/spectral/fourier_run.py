@@ -14,7 +14,7 @@ from solvers._result import SolverError
 from solvers.spectral.fourier_solution import interpolation_error
 from solvers.spectral.fourier_system import FourierSystem
 from solvers.time._compiled import timed_call
-from solvers.time._exponential import ETDRK
+from solvers.time._scheme import Scheme
 from solvers.time._series import TimeSeries
 
 MOST_STEPS = 2**15
@@ -55,24 +55,45 @@ def steady_state(system: FourierSystem) -> tuple[Array, Array]:
 
 
 def end_state(
-    system: FourierSystem, order: int, steps: Array, until: Array, start: Any = None
+    system: FourierSystem, scheme: Scheme, steps: Array, until: Array, start: Any = None
 ) -> Array:
     """z at `until` after any number of steps, without frames; `start` may have a batch axis."""
     assert system.problem.time is not None
     t0 = system.problem.time[0]
     z = system.initial_state() if start is None else start
     h = (until - t0) / steps.astype(z.real.dtype)
-    solver = ETDRK(system.linear(), h, order)
+    solver = scheme.stepper(system.linear(), h)
 
     def march(z: Array) -> Array:
-        return jax.lax.fori_loop(0, steps, lambda i, z: solver.advance(system, t0 + i * h, z), z)
+        def one(i: Array, carry: Any) -> Any:
+            return solver.proceed(system, t0 + i * h, *carry)
+
+        return jax.lax.fori_loop(0, steps, one, (z, solver.begin(system, t0, z)))[0]
 
     return march(z) if start is None else jax.vmap(march)(z)
 
 
+def stable_steps(
+    system: FourierSystem,
+    scheme: Scheme,
+    steps: int,
+    limit: float,
+    multiples: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128, 256),
+) -> int | None:
+    """The fewest steps, in multiples of `steps`, whose end is finite and smaller than `limit`."""
+    assert system.problem.time is not None
+    until = jnp.asarray(system.problem.time[1])
+    for more in multiples:
+        end = timed_call(end_state, system, scheme, jnp.asarray(steps * more), until)[0]
+        size = float(np.linalg.norm(np.asarray(end).ravel()))
+        if np.isfinite(size) and size < limit:
+            return steps * more
+    return None
+
+
 def choose_steps(
     system: FourierSystem,
-    order: int,
+    scheme: Scheme,
     tolerance: float,
     max_steps: int,
     start: Any = None,
@@ -93,7 +114,7 @@ def choose_steps(
     while steps <= max_steps:
         count = jnp.asarray(steps)
         end, compiling, running, memory = timed_call(
-            end_state, system, order, count, end_time, start
+            end_state, system, scheme, count, end_time, start
         )
         cost = cost.plus(compiling, running, memory, steps)
         end: np.ndarray[Any, Any] = np.asarray(end)
@@ -112,40 +133,45 @@ def choose_steps(
     )
 
 
-def evolve(system: FourierSystem, order: int, steps: int, inner: int) -> tuple[TimeSeries, Array]:
+def frame(system: FourierSystem, z: Array, t: Array) -> tuple[Array, Array]:
+    """All fields, and their rates of change."""
+    slope = system.rate(z, t)
+    return jax.jvp(system.recover, (z, t), (slope, jnp.ones_like(t)))
+
+
+def evolve(
+    system: FourierSystem, scheme: Scheme, steps: int, inner: int
+) -> tuple[TimeSeries, Array]:
     """The frames, `inner` steps apart, as a series of all fields; and its interpolation error."""
     assert system.problem.time is not None
     t0, t1 = system.problem.time
     h = (t1 - t0) / steps
-    solver = ETDRK(system.linear(), h, order)
+    solver = scheme.stepper(system.linear(), h)
     start = system.initial_state()
     dtype = start.real.dtype
 
-    def frame(z: Array, t: Array) -> tuple[Array, Array]:
-        slope = system.rate(z, t)
-        return jax.jvp(system.recover, (z, t), (slope, jnp.ones_like(t)))
+    def march(carry: Any, first: Any, count: int) -> Any:
+        def one(carry: Any, i: Array):
+            return solver.proceed(system, t0 + i.astype(dtype) * h, *carry), None
 
-    def march(z: Array, first: Any, count: int) -> Array:
-        def one(z: Array, i: Array):
-            return solver.advance(system, t0 + i.astype(dtype) * h, z), None
-
-        return jax.lax.scan(one, z, first + jnp.arange(count))[0]
+        return jax.lax.scan(one, carry, first + jnp.arange(count))[0]
 
     if start.nbytes * steps * 12 > _CHECKPOINTED:
         march = jax.checkpoint(march, static_argnums=2)  # type: ignore[assignment]
 
-    def block(z: Array, i: Array):
-        z = march(z, i * inner, inner)
-        return z, frame(z, t0 + (i + 1).astype(dtype) * inner * h)
+    def block(carry: Any, i: Array):
+        carry = march(carry, i * inner, inner)
+        return carry, frame(system, carry[0], t0 + (i + 1).astype(dtype) * inner * h)
 
     whole, rest = divmod(steps, inner)
-    end, (states, slopes) = jax.lax.scan(block, start, jnp.arange(whole))
-    first = frame(start, jnp.asarray(t0, dtype))
+    carry = start, solver.begin(system, t0, start)
+    carry, (states, slopes) = jax.lax.scan(block, carry, jnp.arange(whole))
+    first = frame(system, start, jnp.asarray(t0, dtype))
     times = t0 + h * inner * np.arange(whole + 1)
     parts = [(first[0][None], first[1][None]), (states, slopes)]
     if rest:
-        end = march(end, whole * inner, rest)
-        last = frame(end, jnp.asarray(t1, dtype))
+        end = march(carry, whole * inner, rest)[0]
+        last = frame(system, end, jnp.asarray(t1, dtype))
         parts.append((last[0][None], last[1][None]))
         times = np.append(times, t1)
     times[-1] = t1

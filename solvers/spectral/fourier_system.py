@@ -247,6 +247,8 @@ def build(problem: Problem, plan: Plan) -> FourierSystem:
 
     maps = _at_nyquist(dense, k, plan)
     mask = kept_modes(plan.points, plan.fraction)
+    if plan.filter is not None:
+        mask = plan.filter.weights(plan.points).astype(dtype)
     s, n = layout.state_size, layout.total
     inputs, extra, rates, corrections = [], [], [], []
     for i, stage in enumerate(plan.stages):
@@ -316,7 +318,7 @@ def _sparse(dense: Array | None, pattern: Pattern, rows: int, mask: Any) -> Spar
         if kind == "1":
             entry = entry.real if mask is not None else None
         if entry is not None and mask is not None:
-            entry = jnp.where(mask, entry, 0.0)
+            entry = jnp.where(mask, entry, 0.0) if mask.dtype == bool else mask * entry
         entries.append(entry)
     return SparseMap(tuple(entries), pattern, rows)
 

@@ -10,15 +10,17 @@ Sources: Cox & Matthews (2002), Kassam & Trefethen (2005); orders 1 to 4.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from solvers._system import SplitSystem
+from solvers.time._split import SplitStepper, SplitTerm
+
+__all__ = ["ETDRK", "Blocks", "Diagonal", "SplitTerm", "phi_matrix", "phi_scalar"]
 
 
 class Diagonal(eqx.Module):
@@ -32,6 +34,10 @@ class Diagonal(eqx.Module):
     def phis(self, h: Any, count: int) -> list[Diagonal]:
         """φ₀, …, φ_count of hL."""
         return [Diagonal(v) for v in phi_scalar(h * self.values, count)]
+
+    def resolvent(self, h: Any) -> Diagonal:
+        """(1 − hL)⁻¹."""
+        return Diagonal(1.0 / (1.0 - h * self.values))
 
     def __add__(self, other: Diagonal) -> Diagonal:
         return Diagonal(self.values + other.values)
@@ -53,6 +59,11 @@ class Blocks(eqx.Module):
         """φ₀, …, φ_count of hL."""
         matrices = jnp.moveaxis(h * self.values, (0, 1), (-2, -1))
         return [Blocks(jnp.moveaxis(v, (-2, -1), (0, 1))) for v in phi_matrix(matrices, count)]
+
+    def resolvent(self, h: Any) -> Blocks:
+        """(1 − hL)⁻¹."""
+        matrices = jnp.eye(self.values.shape[0]) - jnp.moveaxis(h * self.values, (0, 1), (-2, -1))
+        return Blocks(jnp.moveaxis(jnp.linalg.inv(matrices), (-2, -1), (0, 1)))
 
     def __add__(self, other: Blocks) -> Blocks:
         return Blocks(self.values + other.values)
@@ -137,72 +148,45 @@ def _balance(a: Array) -> Array:
     return jnp.exp2(jnp.round(jnp.log2(d)))
 
 
-class SplitTerm(diffrax.AbstractTerm):
-    """A `SplitSystem` as a diffrax term; its vector field is L z + N(z, t)."""
-
-    system: SplitSystem
-
-    def vf(self, t: Any, y: Any, args: Any) -> Array:
-        return self.system.linear()(y) + self.system.nonlinear(y, jnp.asarray(t))
-
-    def contr(self, t0: Any, t1: Any, **kwargs: Any) -> Any:
-        return t1 - t0
-
-    def prod(self, vf: Any, control: Any) -> Any:
-        return vf * control
-
-
-class ETDRK(diffrax.AbstractSolver):
+class ETDRK(SplitStepper):
     """Exponential time differencing Runge–Kutta of order 1 to 4, for one fixed step.
 
     Arguments:
         linear: L, a `Diagonal` or `Blocks`. dt: the step. order: 1, 2, 3 or 4.
 
-    A step of another length than `dt` ends the solve with a named result: make another solver.
-
     Source: Cox & Matthews (2002), equations 22 (order 2), 23–25 (order 3), 26–29 (order 4).
     """
 
     dt: Array
+    linear: Any
     coefficients: tuple[Any, ...]
     number: int = eqx.field(static=True)
-
-    term_structure: ClassVar = SplitTerm
-    interpolation_cls: ClassVar = diffrax.LocalLinearInterpolation
 
     def __init__(self, linear: Any, dt: Any, order: int = 4):
         if order not in (1, 2, 3, 4):
             raise ValueError(f"order is 1, 2, 3 or 4, got {order!r}")
         self.dt = jnp.asarray(dt)
+        self.linear = linear
         self.number = order
-        self.coefficients = _coefficients(linear, dt, order)
+        self.coefficients = etd_coefficients(linear, dt, order)
 
     def order(self, terms: Any) -> int:
         return self.number
 
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
+    def begin(self, system: SplitSystem, t: Any, z: Array) -> None:
         return None
 
-    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Array:
-        return terms.vf(t0, y0, args)
-
-    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):  # type: ignore[override]
-        term = terms if isinstance(terms, SplitTerm) else terms.term
-        y1 = self.advance(term.system, t0, y0)
-        fits = jnp.abs((t1 - t0) / self.dt - 1.0) < 1e-3
-        result = diffrax.RESULTS.where(
-            fits,
-            diffrax.RESULTS.successful,
-            diffrax.RESULTS.dt_min_reached,  # type: ignore[arg-type]
-        )
-        return y1, None, {"y0": y0, "y1": y1}, None, result
+    def proceed(self, system, t, z, memory, n=None) -> tuple[Array, None]:
+        stages = STAGES[self.number]
+        return stages(self.coefficients, self.dt, system.nonlinear, t, z, n)[0], None
 
     def advance(self, system: SplitSystem, t: Any, z: Array) -> Array:
         """z one step later."""
-        return _ADVANCE[self.number](self.coefficients, self.dt, system.nonlinear, t, z)
+        return self.proceed(system, t, z, None)[0]
 
 
-def _coefficients(linear: Any, h: Any, order: int) -> tuple[Any, ...]:
+def etd_coefficients(linear: Any, h: Any, order: int) -> tuple[Any, ...]:
+    """What the stages of a step h multiply by; the last entry is the weight of the last stage."""
     if order == 1:
         e, p1 = linear.phis(h, 1)
         return e, h * p1
@@ -218,35 +202,40 @@ def _coefficients(linear: Any, h: Any, order: int) -> tuple[Any, ...]:
     return e, half, (0.5 * h) * q1, first, h * (2.0 * p2 + -4.0 * p3), last
 
 
-def _etdrk1(c, h, nonlinear, t, z):
+# Each gives z one step later, and N of its last stage; n0 is N(z, t) where that is known.
+
+
+def _etdrk1(c, h, nonlinear, t, z, n0):
     e, p1 = c
-    return e(z) + p1(nonlinear(z, t))
+    n0 = nonlinear(z, t) if n0 is None else n0
+    return e(z) + p1(n0), n0
 
 
-def _etdrk2(c, h, nonlinear, t, z):
+def _etdrk2(c, h, nonlinear, t, z, n0):
     e, p1, p2 = c
-    n0 = nonlinear(z, t)
+    n0 = nonlinear(z, t) if n0 is None else n0
     a = e(z) + p1(n0)
-    return a + p2(nonlinear(a, t + h) - n0)
+    na = nonlinear(a, t + h)
+    return a + p2(na - n0), na
 
 
-def _etdrk3(c, h, nonlinear, t, z):
+def _etdrk3(c, h, nonlinear, t, z, n0):
     e, half, q, p1, first, middle, last = c
-    n0 = nonlinear(z, t)
+    n0 = nonlinear(z, t) if n0 is None else n0
     na = nonlinear(half(z) + q(n0), t + 0.5 * h)
     nb = nonlinear(e(z) + p1(2.0 * na - n0), t + h)
-    return e(z) + first(n0) + middle(na) + last(nb)
+    return e(z) + first(n0) + middle(na) + last(nb), nb
 
 
-def _etdrk4(c, h, nonlinear, t, z):
+def _etdrk4(c, h, nonlinear, t, z, n0):
     e, half, q, first, middle, last = c
-    n0 = nonlinear(z, t)
+    n0 = nonlinear(z, t) if n0 is None else n0
     ez = half(z)
     a = ez + q(n0)
     na = nonlinear(a, t + 0.5 * h)
     nb = nonlinear(ez + q(na), t + 0.5 * h)
     nc = nonlinear(half(a) + q(2.0 * nb - n0), t + h)
-    return e(z) + first(n0) + middle(na + nb) + last(nc)
+    return e(z) + first(n0) + middle(na + nb) + last(nc), nc
 
 
-_ADVANCE = {1: _etdrk1, 2: _etdrk2, 3: _etdrk3, 4: _etdrk4}
+STAGES = {1: _etdrk1, 2: _etdrk2, 3: _etdrk3, 4: _etdrk4}
