@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from solvers.fem import estimate as estimate
     from solvers.fv import FiniteVolume as FiniteVolume
     from solvers.output import load as load
+    from solvers.output import read_pdebench as read_pdebench
     from solvers.spectral import Chebyshev as Chebyshev
     from solvers.spectral import ExponentialFilter as ExponentialFilter
     from solvers.spectral import Fourier as Fourier
@@ -238,6 +239,7 @@ _EXPORTS: dict[str, str] = {
     "mapped_mesh": "pdes",
     "point_of": "pdes",
     "read_mesh": "pdes",
+    "read_pdebench": "solvers.output",
     "solve": "physml._solve",
     "spectrum": "solvers.spectral",
     "strong_residual": "pdes",

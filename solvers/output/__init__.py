@@ -3,6 +3,7 @@
 from solvers.output._animate import animate
 from solvers.output._files import save
 from solvers.output._load import Loaded, load
+from solvers.output._pdebench import Trajectories, read_pdebench
 from solvers.output._plot import draw, plot
 from solvers.output._sample import (
     Lattice,
@@ -18,6 +19,7 @@ __all__ = [
     "Lattice",
     "Loaded",
     "Sample",
+    "Trajectories",
     "animate",
     "default_count",
     "default_times",
@@ -26,6 +28,7 @@ __all__ = [
     "lattice",
     "load",
     "plot",
+    "read_pdebench",
     "sample",
     "save",
 ]
