@@ -16,6 +16,7 @@ from pdes.library.burgers import (
     cole_hopf,
 )
 from pdes.library.channel import Boussinesq, conduction, poiseuille, rayleigh_benard
+from pdes.library.chaos import Lorenz96, lorenz96
 from pdes.library.diffusion import (
     Heat,
     Hyperdiffusion,
@@ -142,6 +143,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
         swift_hohenberg,
         fisher_kpp,
         fisher_kpp_spread,
+        lorenz96,
         gray_scott,
         wave,
         wave_periodic,
@@ -196,6 +198,7 @@ __all__ = [
     "KleinGordon",
     "KortewegDeVries",
     "KuramotoSivashinsky",
+    "Lorenz96",
     "NavierStokes",
     "NearlyIncompressibleElasticity",
     "NeoHookean",
@@ -252,6 +255,7 @@ __all__ = [
     "kolmogorov",
     "kovasznay",
     "kuramoto_sivashinsky",
+    "lorenz96",
     "plate_with_hole",
     "poiseuille",
     "poisson",
