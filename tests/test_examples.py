@@ -152,3 +152,10 @@ def test_orr_sommerfeld():
     rates = load("orr_sommerfeld").main()
     assert rates[10_000.0] == pytest.approx(0.00373967, abs=1e-7)
     assert rates[5000.0] < 0.0
+
+
+def test_taylor_green():
+    # ε(0) = ν · 3/4, and 16³ resolves the first second.
+    difference, peak = load("taylor_green").main(points=(16, 24), end=1.0, frames=3)
+    assert difference < 1e-3
+    assert 0.75 / 200 < peak < 0.8 / 200
