@@ -1,7 +1,8 @@
 """The Taylor–Green vortex at Re 200: a smooth flow that breaks into small vortices and decays.
 
-The rate at which energy is lost, ε = ν⟨|∇u|²⟩, rises more than threefold until t = 6 and is the same
-on 64³ and 128³ points within 0.2 %: the flow is resolved (`docs/taylor_green.png`, four minutes). Taylor and Green (1937); Brachet et al. (1983).
+The rate at which energy is lost, ε = ν⟨|∇u|²⟩, rises more than threefold until t = 6 and is the
+same on 64³ and 128³ points within 0.2 %: the flow is resolved (`docs/taylor_green.png`, four
+minutes). Taylor and Green (1937); Brachet et al. (1983).
 """
 
 from pathlib import Path
