@@ -14,6 +14,7 @@ class Entry:
     Attributes:
         public: the class's name. neural: whether it takes a budget. title: for `physml list`.
         options: given to the class; by the problem's dimension where a dictionary of them is.
+        usual: whether a comparison takes it where no methods are named.
     """
 
     public: str
@@ -21,6 +22,7 @@ class Entry:
     title: str
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     by_dim: dict[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    usual: bool = True
 
     def make(self, dim: int) -> Any:
         """The method for a problem of a dimension.
@@ -52,7 +54,13 @@ METHODS: dict[str, Entry] = {
     "fv": Entry("FiniteVolume", False, "finite volumes, for balance laws"),
     "fourier": Entry("Fourier", False, "Fourier pseudo-spectral, for periodic domains"),
     "chebyshev": Entry("Chebyshev", False, "Chebyshev collocation, for boxes"),
-    "ultraspherical": Entry("Ultraspherical", False, "sparse Chebyshev coefficients, in 1-D"),
+    "ultraspherical": Entry(
+        # In time it takes as many coefficients as are asked for, and fronts need to be known.
+        "Ultraspherical",
+        False,
+        "sparse Chebyshev coefficients, in 1-D",
+        usual=False,
+    ),
     "rf": Entry("RandomFeatures", False, "random features, for affine problems"),
     "pinn": Entry("PINN", True, "physics-informed network: strong residual"),
     "cpinn": Entry("CPINN", True, "networks on subdomains, joined by fluxes"),
@@ -88,11 +96,13 @@ def names(text: str) -> list[str]:
 
 
 def chosen(text: str | None, dim: int) -> dict[str, Any]:
-    """The methods named, or all that this installation has, by short name."""
+    """The methods named, or all usual ones that this installation has, by short name."""
     if text is not None:
         return {name: make_method(name, dim) for name in names(text)}
     out = {}
     for name, entry in METHODS.items():
+        if not entry.usual:
+            continue
         try:
             out[name] = entry.make(dim)
         except NotAvailable:

@@ -43,7 +43,9 @@ class Ultraspherical(Method):
     Source: Olver and Townsend, A fast and well-conditioned spectral method (2013).
 
     Raises:
-        NotApplicable: see `inapplicable`. ValueError: 32-bit mode, too few points.
+        NotApplicable: see `inapplicable`. ValueError: 32-bit mode, too few points. SolverError:
+            "newton_diverged"; "not_resolved" in time, where `points` is not given and 64 are
+            far too few.
         SolverError: "newton_diverged", or those of `solvers.time.integrate`.
     """
 
@@ -145,6 +147,13 @@ class Ultraspherical(Method):
         if is_traced(system, found.series):
             return self._answer(problem, system, found.series, 0.0, {})
         left = max(_tail(z) for z in np.asarray(found.series.states))
+        if self.points is None and left > _LOST:
+            raise SolverError(
+                "not_resolved",
+                f"{system.points} coefficients do not resolve the solution in time: the last ones "
+                f"are {left:.1e} of the largest; give points={4 * system.points} or more, or use "
+                "pm.FiniteElement or pm.Chebyshev, which put points where they are needed",
+            )
         stats = {
             "compile_seconds": found.compile_seconds,
             "run_seconds": found.run_seconds,
@@ -188,6 +197,10 @@ class Ultraspherical(Method):
                 **stats,
             ),
         )
+
+
+# An answer in time whose last coefficients are larger than this, beside the largest, is none.
+_LOST = 1e-2
 
 
 def _steady(system: UltrasphericalSystem, z: Array) -> tuple[Array, Array, Array, Array]:

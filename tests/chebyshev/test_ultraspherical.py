@@ -173,3 +173,11 @@ def test_what_does_not_apply_says_what_does():
         pm.solve(pm.library.wave(), pm.Ultraspherical())
     with pytest.raises(ValueError, match="at least 8"):
         pm.Ultraspherical(points=4)
+
+
+def test_a_front_that_outgrows_the_default_is_named():
+    with pytest.raises(
+        pm.SolverError, match=r"64 coefficients do not resolve.*points=256"
+    ) as found:
+        pm.solve(pm.library.burgers(), pm.Ultraspherical())
+    assert found.value.reason == "not_resolved"
