@@ -193,7 +193,8 @@ class Solution(eqx.Module):
         """Writes the fields; the suffix chooses the format.
 
         .h5 holds samples and metadata that `load` reads back, .vtu and .xdmf a mesh (a series in
-        time), .nc a lattice (needs xarray). Options: see `solvers.output.save`.
+        time), .nc a lattice (needs xarray). Options: see `solvers.output.save`; `units` by name go
+        into .h5 and .nc.
         """
         from solvers.output import save
 

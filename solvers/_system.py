@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -43,6 +44,20 @@ class System(eqx.Module):
         """Mask of the algebraic rows (True), of the shape of z; None when there are none."""
 
 
+class Inside(eqx.Module):
+    """The unknowns that N reads and feeds, where that is a part of all: N = `source` elsewhere.
+
+    Attributes:
+        nonlinear: N on this part alone. source: N elsewhere, constant in time; None for zero.
+        take, put: this part of z, and z with it replaced.
+    """
+
+    nonlinear: Any
+    source: Array | None
+    take: Callable[[Array], Array] = eqx.field(static=True)
+    put: Callable[[Array, Array], Array] = eqx.field(static=True)
+
+
 class SplitSystem(eqx.Module):
     """d/dt z = L z + N(z, t), with L diagonal or block diagonal: what exponential and
     implicit-explicit steppers need."""
@@ -58,3 +73,7 @@ class SplitSystem(eqx.Module):
     @abc.abstractmethod
     def nonlinear(self, z: Array, t: Array) -> Array:
         """N(z, t)."""
+
+    @abc.abstractmethod
+    def inside(self) -> Inside | None:
+        """The part that N concerns, where a step gains by working on it alone."""

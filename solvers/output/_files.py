@@ -33,6 +33,7 @@ def save(
     frames: int | None = None,
     cells: int | None = None,
     cell_data: Mapping[str, Any] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes a solution; the suffix chooses the format. Returns the file to open.
 
@@ -46,12 +47,15 @@ def save(
         frames: number of times. cells: cells along the longest side, for meshes of boxes of
             solutions without cells of their own.
         cell_data: arrays (cells, …) by name for meshes, such as an estimate's indicators.
+        units: of coordinates and fields, {"x": "m", "t": "s", "u": "m s-1"}, for .h5 and .nc: the
+            attribute `units` of each; "x" is that of y and z where these are not given.
 
     Raises:
-        ValueError: another suffix. ImportError: .nc without xarray. OSError: can't be written.
+        ValueError: another suffix, units of something unknown or in a mesh. ImportError: .nc without xarray. OSError: can't be written.
     """
     path = Path(path)
     writers = {".h5": _save_hdf5, ".nc": _save_netcdf}
+    units = _units(solution, path, units or {})
     on_meshes = {".vtu": save_vtu, ".pvd": save_vtu, ".xdmf": save_xdmf}
     if path.suffix not in SUFFIXES:
         raise ValueError(f"can't write {str(path)!r}: the suffix is one of {', '.join(SUFFIXES)}")
@@ -61,13 +65,30 @@ def save(
             known = _known_times(solution)
             out = mesh_output(solution, known, frames, cells, cell_data)
             return on_meshes[path.suffix](out, path)
-        return writers[path.suffix](solution, path, count, frames, cells)
+        return writers[path.suffix](solution, path, count, frames, units)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(f"{str(path)!r} can't be written: {reason}") from error
 
 
-def _save_hdf5(solution, path: Path, count, frames, cells) -> Path:
+def _axis_names(dim: int) -> list[str]:
+    return ["x", "y", "z"][:dim] if dim <= 3 else [f"x{i}" for i in range(dim)]
+
+
+def _units(solution: Any, path: Path, units: Mapping[str, str]) -> dict[str, str]:
+    """The units by name, that of "x" also for directions without one."""
+    if units and path.suffix in (".vtu", ".pvd", ".xdmf"):
+        raise ValueError(f"units go into .h5 and .nc files; {path.suffix} has no place for them")
+    axes = _axis_names(solution.problem.dim)
+    known = [*axes, "t", *solution.problem.shapes]
+    for name in units:
+        if name not in known:
+            raise ValueError(f"units of {name!r}: there are {', '.join(known)}")
+    common = {name: units["x"] for name in axes if "x" in units}
+    return common | {name: str(unit) for name, unit in units.items()}
+
+
+def _save_hdf5(solution, path: Path, count, frames, units: dict[str, str]) -> Path:
     taken, accuracy = _refined_sample(solution, count, frames)
     problem, stats = solution.problem, solution.stats
     description = {
@@ -97,6 +118,12 @@ def _save_hdf5(solution, path: Path, count, frames, cells) -> Path:
     def fill(file: Any) -> None:
         file.attrs["description"] = json.dumps(description)
         write_sample(file, taken)
+        places = {name: f"axes/{i}" for i, name in enumerate(_axis_names(problem.dim))}
+        places |= {"t": "times"} | {name: f"values/{name}" for name in taken.values}
+        for name, place in places.items():
+            file[place].attrs["long_name"] = name
+            if name in units:
+                file[place].attrs["units"] = units[name]
 
     return write_file(path, fill)
 
@@ -166,7 +193,7 @@ def interpolated(taken: Sample, exact_times: bool) -> Interpolated:
     return Interpolated(axes, jnp.asarray(taken.times), data, exact_times)
 
 
-def _save_netcdf(solution, path: Path, count, frames, cells) -> Path:
+def _save_netcdf(solution, path: Path, count, frames, units: dict[str, str]) -> Path:
     try:
         import xarray
     except ImportError:
@@ -175,8 +202,7 @@ def _save_netcdf(solution, path: Path, count, frames, cells) -> Path:
 
     known = _known_times(solution)
     taken = sample(solution, count, known, frames=frames or 21)
-    dim = solution.problem.dim
-    names = ["x", "y", "z"][:dim] if dim <= 3 else [f"x{i}" for i in range(dim)]
+    names = _axis_names(solution.problem.dim)
     arrays = {}
     for name, value in taken.values.items():
         moved = np.moveaxis(value.reshape(*value.shape[:2], -1), 2, 1)
@@ -189,6 +215,8 @@ def _save_netcdf(solution, path: Path, count, frames, cells) -> Path:
     data = xarray.Dataset(
         arrays, coordinates, {"problem": taken.problem, "method": taken.method}
     )  # fmt: skip
+    for name, unit in units.items():
+        data[name].attrs["units"] = unit
     engine = "h5netcdf" if importlib.util.find_spec("h5netcdf") else None
     data.to_netcdf(path, engine=engine)
     return path

@@ -101,12 +101,18 @@ def kept_modes(points: tuple[int, ...], fraction: float) -> NDArray[np.bool_] | 
     if fraction >= 1.0:
         return None
     mask = np.ones((1,) * len(points), bool)
+    largest = largest_modes(points, fraction)
     for axis, count in enumerate(points):
         last = axis == len(points) - 1
         modes = np.arange(count // 2 + 1) if last else np.abs(np.fft.fftfreq(count, 1 / count))
-        kept = modes <= fraction * (count // 2) - 1 + 1e-9
+        kept = modes <= largest[axis]
         mask = mask & kept.reshape((-1,) + (1,) * (len(points) - 1 - axis))
     return mask
+
+
+def largest_modes(points: tuple[int, ...], fraction: float) -> tuple[int, ...]:
+    """The largest |kᵢ| of `kept_modes`; −1 where none is kept."""
+    return tuple(math.floor(fraction * (count // 2) - 1 + 1e-9) for count in points)
 
 
 @dataclasses.dataclass(frozen=True)

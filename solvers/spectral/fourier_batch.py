@@ -14,8 +14,9 @@ from jaxtyping import Array
 from pdes import Problem
 from solvers._result import SolverError
 from solvers.spectral.fourier_plan import Plan
+from solvers.spectral.fourier_pointwise import backward
 from solvers.spectral.fourier_run import choose_steps, steps_for
-from solvers.spectral.fourier_system import FourierSystem, backward, build
+from solvers.spectral.fourier_system import FourierSystem, build
 from solvers.time._compiled import is_traced, timed_call
 from solvers.time._scheme import Scheme
 

@@ -14,8 +14,8 @@ from pdes import Box
 from solvers._result import NotApplicable
 from solvers._solution import Solution
 from solvers.spectral._symbol import wavenumbers
+from solvers.spectral.fourier_pointwise import forward
 from solvers.spectral.fourier_solution import FourierFunctions
-from solvers.spectral.fourier_system import forward
 
 
 def spectrum(

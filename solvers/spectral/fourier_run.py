@@ -85,7 +85,8 @@ def stable_steps(
     until = jnp.asarray(system.problem.time[1])
     for more in multiples:
         end = timed_call(end_state, system, scheme, jnp.asarray(steps * more), until)[0]
-        size = float(np.linalg.norm(np.asarray(end).ravel()))
+        with np.errstate(over="ignore", invalid="ignore"):
+            size = float(np.linalg.norm(np.asarray(end).ravel()))
         if np.isfinite(size) and size < limit:
             return steps * more
     return None

@@ -12,7 +12,8 @@ from jaxtyping import Array
 
 from solvers._solution import Representation
 from solvers.spectral.fourier_plan import Plan
-from solvers.spectral.fourier_system import backward, interpolate
+from solvers.spectral.fourier_pointwise import backward
+from solvers.spectral.fourier_system import interpolate
 from solvers.time._series import TimeSeries
 
 

@@ -11,9 +11,8 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Problem
-from solvers._pointwise import at_points
-from solvers._system import SplitSystem
-from solvers.spectral._dealias import kept_modes
+from solvers._system import Inside, SplitSystem
+from solvers.spectral._dealias import kept_modes, largest_modes
 from solvers.spectral._symbol import (
     SIGNS,
     coefficients,
@@ -23,50 +22,16 @@ from solvers.spectral._symbol import (
 )
 from solvers.spectral.fourier_pattern import Pattern, row_map
 from solvers.spectral.fourier_plan import Plan, Stage, quantity_map
-from solvers.spectral.fourier_terms import evaluate_terms, fields_of
+from solvers.spectral.fourier_pointwise import (
+    Block,
+    Pointwise,
+    Projected,
+    SparseMap,
+    forward,
+    grid_points,
+)
+from solvers.spectral.fourier_terms import evaluate_terms
 from solvers.time._exponential import Blocks, Diagonal
-
-
-class SparseMap(eqx.Module):
-    """A small matrix a wavenumber, by its entries that are not zero; ones take no product."""
-
-    entries: tuple[Array | None, ...]
-    pattern: Pattern = eqx.field(static=True)
-    rows: int = eqx.field(static=True)
-
-    def __call__(self, z: Array) -> Array:
-        """(columns, *grid) to (rows, *grid)."""
-        nothing = jnp.zeros(z.shape[1:], z.dtype)
-        out = self.parts(list(z))
-        if not out:
-            return nothing[None][:0]
-        return jnp.stack([nothing if part is None else part for part in out])
-
-    def parts(self, columns: list[Any]) -> list[Any]:
-        """One array a row, from one a column; None for what is zero."""
-        out: list[Any] = [None] * self.rows
-        for (i, j, _), entry in zip(self.pattern, self.entries, strict=True):
-            if columns[j] is None:
-                continue
-            part = columns[j] if entry is None else entry * columns[j]
-            out[i] = part if out[i] is None else out[i] + part
-        return out
-
-
-class Projected(eqx.Module):
-    """Two small matrices one after the other: divergences, then their projection.
-
-    The first has entries that vary along one direction only. Their product would have more
-    entries, each as large as a field, and reading them is what a step would wait for.
-    """
-
-    rows: SparseMap
-    projection: SparseMap
-
-    def __call__(self, z: Array) -> Array:
-        nothing = jnp.zeros(z.shape[1:], z.dtype)
-        out = self.projection.parts(self.rows.parts(list(z)))
-        return jnp.stack([nothing if part is None else part for part in out])
 
 
 class FourierSystem(SplitSystem):
@@ -74,13 +39,11 @@ class FourierSystem(SplitSystem):
 
     problem: Problem
     operator: Diagonal | Blocks | None
-    inputs: tuple[SparseMap, ...]
-    extra: tuple[SparseMap, ...]
-    rates: tuple[SparseMap | Projected, ...]
+    pointwise: Pointwise
+    kept: Inside | None
     corrections: tuple[SparseMap, ...]
     projection: SparseMap | None
     fields: SparseMap
-    data_rate: Array | None
     data_fields: Array | None
     plan: Plan = eqx.field(static=True)
 
@@ -115,11 +78,10 @@ class FourierSystem(SplitSystem):
         return self.operator
 
     def nonlinear(self, z: Array, t: Array) -> Array:
-        total = self.data_rate
-        for stage, outputs in zip(self.rates, self._transforms(z, t), strict=True):
-            part = stage(outputs)
-            total = part if total is None else total + part
-        return jnp.zeros_like(z) if total is None else total
+        return self.pointwise(z, t)
+
+    def inside(self) -> Inside | None:
+        return self.kept
 
     def rate(self, z: Array, t: Array) -> Array:
         """∂z/∂t."""
@@ -131,7 +93,8 @@ class FourierSystem(SplitSystem):
         total = self.fields(z)
         if self.data_fields is not None:
             total = total + self.data_fields
-        for correction, outputs in zip(self.corrections, self._transforms(z, t), strict=True):
+        transforms = self.pointwise.transforms(z, t)
+        for correction, outputs in zip(self.corrections, transforms, strict=True):
             total = total + correction(outputs)
         return self._with_means(total)
 
@@ -164,54 +127,6 @@ class FourierSystem(SplitSystem):
                 shift = (value[place] - found[place]) * count
                 total = total.at[(i, *(0,) * layout.dim)].add(shift)
         return total
-
-    def _transforms(self, z: Array, t: Array) -> list[Array]:
-        """Transforms of the pointwise sums of each stage."""
-        found: list[Array] = []
-        for i, stage in enumerate(self.plan.stages):
-            quantities = self.inputs[i](z) if stage.quantities else None
-            if quantities is not None and i > 0:
-                quantities = quantities + self.extra[i](found[i - 1])
-            found.append(self._pointwise(stage, quantities, t))
-        return found
-
-    def _pointwise(self, stage: Stage, quantities: Array | None, t: Array) -> Array:
-        plan = self.plan
-        forms = self.problem.pde.forms(plan.layout.dim)
-        dtype = jnp.result_type(float) if quantities is None else quantities.real.dtype
-        t = jnp.asarray(t, dtype)
-
-        def at_point(x: Array, fields: Any) -> tuple[Array, ...]:
-            sums = evaluate_terms(stage.terms, forms, plan.layout, stage.sums, x, t, *fields)
-            return tuple(sums[i] for i in stage.picked)
-
-        x = self.points.astype(dtype) if stage.space else jnp.zeros((plan.layout.dim, 1), dtype)
-        x = x if stage.space else x[:, 0]
-        if quantities is None:
-            out = at_points(lambda x: at_point(x, ({}, {})), (self.points,))
-        else:
-            values = backward(quantities, plan.points).reshape(len(stage.quantities), -1)
-            fields = fields_of(stage.quantities, plan.layout, values)
-            out = at_points(at_point, (x, fields), (stage.space, True))
-        return forward(jnp.stack(out).reshape(-1, *plan.points))
-
-
-def grid_points(plan: Plan) -> Array:
-    """x (dim, count) of the grid, its last direction fastest."""
-    axes = [
-        a + length * np.arange(n) / n
-        for a, length, n in zip(plan.lower, plan.lengths, plan.points, strict=True)
-    ]
-    return jnp.asarray(np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(axes), -1))
-
-
-def forward(values: Array) -> Array:
-    """Real transforms over all but the first axis."""
-    return jnp.fft.rfftn(values, axes=range(1, values.ndim))
-
-
-def backward(transforms: Array, points: tuple[int, ...]) -> Array:
-    return jnp.fft.irfftn(transforms, s=points, axes=range(1, transforms.ndim))
 
 
 def build(problem: Problem, plan: Plan) -> FourierSystem:
@@ -263,21 +178,36 @@ def build(problem: Problem, plan: Plan) -> FourierSystem:
         transforms = _data_transforms(problem, plan)
         data_rate = _sparse(maps["data_rate"], plan.data_rate, s, None)(transforms)
         data_fields = _sparse(maps["data_fields"], plan.data_fields, n, None)(transforms)
+    pointwise = Pointwise(
+        problem, tuple(inputs), tuple(extra), tuple(rates), data_rate if s else None, plan
+    )
+    block = _block(plan) if s else None
     return FourierSystem(
         problem=problem,
         operator=_operator(maps["linear"], plan) if s else None,
-        inputs=tuple(inputs),
-        extra=tuple(extra),
-        rates=tuple(rates),
+        pointwise=pointwise,
+        kept=None
+        if block is None
+        else Inside(pointwise.within(block), pointwise.source, block.take, block.put),
         corrections=tuple(corrections),
         projection=_sparse(maps["projection"], plan.projection, s, np.ones(plan.grid, bool))
         if plan.projected
         else None,
         fields=_sparse(maps["fields"], plan.fields, n, None),
-        data_rate=data_rate if s else None,
         data_fields=data_fields,
         plan=plan,
     )
+
+
+def _block(plan: Plan) -> Block | None:
+    """The modes that pointwise terms see, where a step on them alone is faster.
+
+    In one dimension a step waits for its operations, not for memory.
+    """
+    if plan.layout.dim == 1 or plan.fraction >= 1.0 or plan.filter is not None:
+        return None
+    largest = largest_modes(plan.points, plan.fraction)
+    return Block(plan.grid, largest) if min(largest) >= 0 else None
 
 
 def _compose(a: Array, b: Array) -> Array:

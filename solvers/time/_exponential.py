@@ -178,7 +178,23 @@ class ETDRK(SplitStepper):
 
     def proceed(self, system, t, z, memory, n=None) -> tuple[Array, None]:
         stages = STAGES[self.number]
-        return stages(self.coefficients, self.dt, system.nonlinear, t, z, n)[0], None
+        inside = system.inside()
+        if inside is None:
+            return stages(self.coefficients, self.dt, system.nonlinear, t, z, n)[0], None
+        coefficients = jax.tree.map(inside.take, self.coefficients)
+        n = None if n is None else inside.take(n)
+        new = stages(coefficients, self.dt, inside.nonlinear, t, inside.take(z), n)[0]
+        rest = self.coefficients[0](z)
+        if inside.source is not None:
+            rest = rest + self._constant(inside.source)
+        return inside.put(rest, new), None
+
+    def _constant(self, source: Array) -> Array:
+        """What a constant N adds in a step, hφ₁(hL)N."""
+        if self.number < 4:
+            return self.coefficients[3 if self.number == 3 else 1](source)
+        *_, first, middle, last = self.coefficients
+        return (first + 2.0 * middle + last)(source)
 
     def advance(self, system: SplitSystem, t: Any, z: Array) -> Array:
         """z one step later."""

@@ -180,6 +180,28 @@ def test_netcdf(tmp_path):
     assert value == pytest.approx(np.exp(-0.125 * np.pi**2), rel=1e-10)
 
 
+def test_units_of_coordinates_and_fields(tmp_path):
+    xarray = pytest.importorskip("xarray")
+    units = {"x": "m", "t": "s", "u": "K"}
+    path = solved(heat()).save(tmp_path / "heat.nc", count=11, frames=3, units=units)
+    with xarray.open_dataset(path) as data:
+        assert {name: data[name].attrs["units"] for name in units} == units
+        assert data["t"].dtype == float
+    path = solved(heat()).save(tmp_path / "heat.h5", count=11, frames=3, units=units)
+    with h5py.File(path) as file:
+        found = [file[place].attrs["units"] for place in ("axes/0", "times", "values/u")]
+    assert found == ["m", "s", "K"]
+    assert pm.load(path)["u"](0.5, 0.0) == pytest.approx(1.0, abs=1e-3)
+    # One length for all directions of space.
+    path = solved(kovasznay()).save(tmp_path / "flow.nc", count=9, units={"x": "m"})
+    with xarray.open_dataset(path) as data:
+        assert data["y"].attrs["units"] == "m" and "units" not in data["u"].attrs
+    with pytest.raises(ValueError, match="units of 'w': there are x, y, t, u, p"):
+        solved(kovasznay()).save(tmp_path / "flow.nc", units={"w": "m"})
+    with pytest.raises(ValueError, match=r"units go into .h5 and .nc"):
+        solved(kovasznay()).save(tmp_path / "flow.vtu", units={"x": "m"})
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
         pm.load(tmp_path / "none.h5")
