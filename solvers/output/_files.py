@@ -51,7 +51,8 @@ def save(
             attribute `units` of each; "x" is that of y and z where these are not given.
 
     Raises:
-        ValueError: another suffix, units of something unknown or in a mesh. ImportError: .nc without xarray. OSError: can't be written.
+        ValueError: another suffix, units of something unknown or in a mesh. ImportError: .nc
+            without xarray. OSError: can't be written.
     """
     path = Path(path)
     writers = {".h5": _save_hdf5, ".nc": _save_netcdf}

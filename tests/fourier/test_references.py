@@ -7,8 +7,8 @@ import pytest
 
 import physml as pm
 from pdes import library
-from solvers.spectral.fourier_run import end_state
 from solvers.spectral.fourier_pointwise import backward
+from solvers.spectral.fourier_run import end_state
 from solvers.time import Scheme
 from solvers.time._compiled import timed_call
 
