@@ -36,7 +36,9 @@ class Block:
     largest: tuple[int, ...]
 
     def take(self, z: Array) -> Array:
-        """From transforms (…, *grid); directions of length 1 (factors that are constant) stay."""
+        """From transforms (…, *grid); numbers, and directions of length 1, stay as they are."""
+        if z.ndim == 0:
+            return z
         for axis, (m, last) in enumerate(self._axes()):
             at = axis - len(self.grid)
             if z.shape[at] == 1:
