@@ -217,11 +217,10 @@ class Pointwise(eqx.Module):
             sums = evaluate_terms(stage.terms, forms, plan.layout, stage.sums, x, t, *fields)
             return tuple(sums[i] for i in stage.picked)
 
-        grid = grid_points(plan)
-        x = grid.astype(dtype) if stage.space else jnp.zeros((plan.layout.dim, 1), dtype)
-        x = x if stage.space else x[:, 0]
+        used = stage.space or quantities is None
+        x = grid_points(plan).astype(dtype) if used else jnp.zeros(plan.layout.dim, dtype)
         if quantities is None:
-            out = at_points(lambda x: at_point(x, ({}, {})), (grid,))
+            out = at_points(lambda x: at_point(x, ({}, {})), (x,))
         else:
             if self.block is None:
                 values = backward(quantities, plan.points)
@@ -240,7 +239,9 @@ def grid_points(plan: Plan) -> Array:
         a + length * np.arange(n) / n
         for a, length, n in zip(plan.lower, plan.lengths, plan.points, strict=True)
     ]
-    return jnp.asarray(np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(axes), -1))
+    points = np.stack(np.meshgrid(*axes, indexing="ij")).reshape(len(axes), -1)
+    # Behind the barrier the compiler does not evaluate by itself what is made of large constants.
+    return jax.lax.optimization_barrier(jnp.asarray(points))
 
 
 def forward(values: Array) -> Array:

@@ -135,7 +135,8 @@ def build(problem: Problem, plan: Plan) -> FourierSystem:
     forms = problem.pde.forms(dim)
     found = coefficients(forms, layout)
     dtype = found.zeroth.dtype
-    k = jnp.asarray(wavenumbers(plan.points, plan.lengths), dtype)
+    # Behind the barrier the compiler does not evaluate by itself what is made of large constants.
+    k = jax.lax.optimization_barrier(jnp.asarray(wavenumbers(plan.points, plan.lengths), dtype))
 
     def dense(k: Array) -> dict[str, Any]:
         maps = maps_at(found, layout, k)
