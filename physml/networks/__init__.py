@@ -7,6 +7,7 @@ with its options chosen, `functools.partial(MLP, width=30, depth=3)`. Wrappers (
 `params, static = partition(model)` gives the trained arrays; `combine(params, static)` the model.
 """
 
+from ._enriched import Enriched
 from ._inputs import FourierFeatures, Periodic, Rescale
 from ._mlp import MLP, SIREN, Dense, ModifiedMLP
 from ._network import Frozen, Network, NetworkFactory, combine, partition
@@ -16,6 +17,7 @@ __all__ = [
     "MLP",
     "SIREN",
     "Dense",
+    "Enriched",
     "FourierFeatures",
     "Frozen",
     "ModifiedMLP",

@@ -1,0 +1,179 @@
+"""Neural methods on steady problems: error in a budget, seeds 0, 1, 2.
+
+Errors are relative L², on points that no training point is tied to: a grid of 101² in the plane,
+20 000 uniform points in more dimensions, of the velocity for flows. Poisson in five dimensions,
+Σ cos πxᵢ, and in ten, Σ x₂ᵢ₋₁x₂ᵢ: Müller and Zeinhofer (2023), Dangel, Müller and Zeinhofer (2024).
+Kovasznay: Jin et al. (2021), Re = 40. Cavity: u = 1 on the lid. The L-shape, −∇²u = 1 and u = 0:
+DeepXDE's example, here with the singular function r^{2/3} sin(2θ/3) beside the network, its
+coefficient unknown. References without a formula are our own finite elements.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import physml as pm
+from benchmarks._neural import SEEDS, median, seeds
+from benchmarks._table import Checks, Row, row
+from pdes import Problem
+from solvers import Solution
+
+
+def cosines(dim: int) -> Problem:
+    """−∇²u = π² Σ cos πxᵢ on the unit cube, u = Σ cos πxᵢ."""
+    exact = lambda x, t=0.0: jnp.sum(jnp.cos(jnp.pi * x))
+    return pm.Problem(
+        pm.library.Poisson(f=lambda p: jnp.pi**2 * jnp.sum(jnp.cos(jnp.pi * p.x))),
+        pm.Box((0.0,) * dim, (1.0,) * dim),
+        boundary={"all": pm.Dirichlet(u=exact)},
+        exact={"u": exact},
+        name=f"poisson {dim}-D",
+    )
+
+
+def pairs(dim: int) -> Problem:
+    """−∇²u = 0 on the unit cube, u = Σ x₂ᵢ₋₁ x₂ᵢ."""
+    exact = lambda x, t=0.0: jnp.sum(x[0::2] * x[1::2])
+    return pm.Problem(
+        pm.library.Poisson(f=0.0),
+        pm.Box((0.0,) * dim, (1.0,) * dim),
+        boundary={"all": pm.Dirichlet(u=exact)},
+        exact={"u": exact},
+        name=f"laplace {dim}-D",
+    )
+
+
+def lshape() -> Problem:
+    """−∇²u = 1 on the L-shape, u = 0."""
+    return pm.Problem(
+        pm.library.Poisson(f=1.0), pm.LShape(), boundary={"all": pm.Dirichlet(u=0.0)}, name="lshape"
+    )
+
+
+def corner(x: jax.Array) -> jax.Array:
+    """r^{2/3} sin(2θ/3) with θ from the edge x > 0, y = 0; zero on both edges of the corner."""
+    # θ runs from 0 to 3π/2: the branch lies in the quadrant that is cut out.
+    theta = jnp.arctan2(-x[0] - x[1], x[1] - x[0]) + 0.75 * jnp.pi
+    r2 = jnp.maximum(x[0] ** 2 + x[1] ** 2, 1e-24)
+    return r2 ** (1 / 3) * jnp.sin(2 * theta / 3)
+
+
+def points_of(problem: Problem) -> jax.Array:
+    """Where errors are taken."""
+    if problem.dim > 2:
+        return jnp.asarray(np.random.default_rng(99).uniform(size=(20_000, problem.dim)))
+    low, high = problem.domain.bounds
+    axes = [np.linspace(a, b, 101) for a, b in zip(low, high, strict=True)]
+    x = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+    return jnp.asarray(x[np.asarray(problem.domain.contains(x))])
+
+
+def against(problem: Problem, field: str, values: Callable[[jax.Array], Any]) -> Any:
+    """The error of a solution as a function."""
+    x = points_of(problem)
+    expected = np.asarray(values(x))
+
+    def error(solution: Solution) -> float:
+        found = np.asarray(solution[field](x))
+        return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+    return error
+
+
+def exact(problem: Problem, field: str) -> Any:
+    return against(problem, field, jax.vmap(lambda y: problem.exact_value(field, y)))
+
+
+def pinn(width: int, depth: int, points: int, around: int, **options: Any) -> pm.PINN:
+    """A perceptron by Gauss–Newton alone."""
+    activation = options.pop("activation", "tanh")
+    network = functools.partial(pm.MLP, width=width, depth=depth, activation=activation)
+    options = {"network": network, "optimizer": pm.GaussNewton(), **options}
+    return pm.PINN(points=points, boundary_points=around, **options)
+
+
+def poisson() -> Iterable[Row]:
+    problem = pm.library.poisson()
+    yield from seeds("Poisson 2-D", problem, pm.PINN(), exact(problem, "u"), 1e-8, 60.0)
+
+
+def poisson_5d() -> Iterable[Row]:
+    problem = cosines(5)
+    method = pinn(64, 1, 2000, 100, activation="sin")
+    yield from seeds("Poisson 5-D", problem, method, exact(problem, "u"), 1e-6, 120.0)
+
+
+def poisson_10d() -> Iterable[Row]:
+    problem = pairs(10)
+    method = pinn(64, 1, 2000, 60)
+    yield from seeds("Poisson 10-D", problem, method, exact(problem, "u"), 1e-4, 300.0)
+
+
+def helmholtz() -> Iterable[Row]:
+    problem = pm.library.helmholtz(30.0)
+    method = pinn(40, 2, 4000, 200, activation="sin")
+    yield from seeds("Helmholtz k = 30", problem, method, exact(problem, "u"), 1e-4, 180.0)
+
+
+def helmholtz_features() -> Iterable[Row]:
+    """One least-squares solve; the bandwidth is searched for within the time."""
+    import time
+
+    problem, errors, times = pm.library.helmholtz(30.0), [], []
+    error = exact(problem, "u")
+    method = pm.RandomFeatures()
+    pm.solve(problem, method, seed=3)
+    for seed in SEEDS:
+        start = time.perf_counter()
+        solution = pm.solve(problem, method, seed=seed)
+        times.append(time.perf_counter() - start)
+        errors.append(error(solution))
+    yield median("Helmholtz k = 30 by random features", errors, 1e-12)
+    yield row("Helmholtz k = 30 by random features, time", float(np.median(times)), 5.0, "s")
+
+
+def kovasznay() -> Iterable[Row]:
+    problem = pm.library.kovasznay()
+    yield from seeds("Kovasznay", problem, pm.PINN(), exact(problem, "u"), 1e-6, 120.0)
+
+
+def cavity() -> Iterable[Row]:
+    problem = pm.library.cavity(100.0)
+    fine = pm.solve(problem, pm.FiniteElement(degree=2, cells=64))
+    error = against(problem, "u", lambda x: fine["u"](x))
+    yield from seeds("cavity Re 100", problem, pm.PINN(), error, 1e-2, 300.0)
+
+
+def singular() -> Iterable[Row]:
+    problem = lshape()
+    method = pm.AdaptiveFiniteElement(degree=2, tolerance=1e-4)
+    error = against(problem, "u", lambda x: pm.solve(problem, method)["u"](x))
+    network = functools.partial(
+        pm.networks.Enriched,
+        network=functools.partial(pm.MLP, width=20, depth=3),
+        functions=(corner,),
+    )
+    soft = pm.PINN(
+        network=network, optimizer=pm.GaussNewton(), constraints="soft", boundary_points=150
+    )
+    yield from seeds(
+        "L-shape", problem, soft, error, 1e-4, 120.0, note="singular function known, not its size"
+    )
+
+
+CHECKS: Checks = {
+    "poisson": poisson,
+    "poisson 5d": poisson_5d,
+    "poisson 10d": poisson_10d,
+    "helmholtz": helmholtz,
+    "helmholtz features": helmholtz_features,
+    "kovasznay": kovasznay,
+    "cavity": cavity,
+    "lshape": singular,
+}
