@@ -17,6 +17,7 @@ from ._linear_algebra import (
     Orthogonal,
     SingularValues,
 )
+from ._memory import check_memory
 from ._objective import Objective
 from ._optimizer import (
     Info,
@@ -90,12 +91,13 @@ class GaussNewton(Optimizer):
         check_float64(params, "Gauss–Newton")
         residual = eqx.filter_eval_shape(lambda o, p, b: o.residual(p, b), objective, params, batch)
         rows, columns = residual.shape[0], _count(params)
-        if 8.0 * rows * columns > self.memory:
-            raise ValueError(
-                f"the Jacobian of {rows} residuals by {columns} parameters takes "
-                f"{8e-9 * rows * columns:.1f} GB, more than memory={self.memory / 1e9:.1f} GB; "
-                "use fewer points, a smaller network, more memory, or LBFGS, which stores vectors."
-            )
+        check_memory(
+            8.0 * rows * columns,
+            self.memory,
+            f"the Jacobian of {rows} residuals by {columns} parameters",
+            "use fewer points, a smaller network, more memory, DSGNAR, which stores a sketch of "
+            "it, or HessianFree or LBFGS, which store vectors",
+        )
         return DampingState(np.zeros(()))
 
     def step(
