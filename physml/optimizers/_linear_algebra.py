@@ -159,6 +159,50 @@ class SingularValues(Factorisation):
         return Damped(self._v @ weights, float(prediction), again)
 
 
+class TrustRegion:
+    """argmin ‖r − J z‖ over ‖z‖ ≤ Δ for many radii Δ, by one singular value decomposition.
+
+    On the boundary z = (JᵀJ + λI)⁻¹ Jᵀ r with the λ ≥ 0 of the secular equation ‖z(λ)‖ = Δ.
+    `longest` is the radius beyond which the constraint is not active.
+    """
+
+    def __init__(self, jacobian: np.ndarray, residual: np.ndarray):
+        rows, columns = jacobian.shape
+        v, s, ut, failed = _gesdd(jacobian.T, full_matrices=0)
+        if failed:
+            raise np.linalg.LinAlgError("the singular value decomposition did not converge.")
+        self._v, self._s = v, s
+        self._projected = s * (ut @ residual)
+        self._smallest = (np.finfo(float).eps * max(rows, columns) ** 0.5 * s[0]) ** 2
+        self.longest = float(np.linalg.norm(self._projected / (s**2 + self._smallest)))
+
+    def solve(self, radius: float) -> tuple[np.ndarray, float]:
+        """z and its λ."""
+        damping = self._secular(radius)
+        return self._v @ (self._projected / (self._s**2 + damping)), damping
+
+    def _secular(self, radius: float) -> float:
+        """λ by Newton's method on 1/‖z(λ)‖ − 1/Δ, which is nearly linear (Moré and Sorensen)."""
+        if radius >= self.longest:
+            return self._smallest
+        low = self._smallest
+        high = float(np.linalg.norm(self._projected)) / radius
+        damping = (low * high) ** 0.5
+        for _ in range(200):
+            weights = self._projected / (self._s**2 + damping)
+            length = float(np.linalg.norm(weights))
+            if length > radius:
+                low = damping
+            else:
+                high = damping
+            if abs(length - radius) <= 1e-12 * radius or high - low <= 1e-15 * high:
+                break
+            bend = float(np.sum(weights**2 / (self._s**2 + damping)))
+            newton = damping + length**2 / bend * (length - radius) / radius
+            damping = newton if low < newton < high else (low * high) ** 0.5
+        return damping
+
+
 class OnDevice(Factorisation):
     """The normal equations by XLA, where J lives on an accelerator."""
 
@@ -212,3 +256,26 @@ def _triangle(matrix: np.ndarray) -> np.ndarray:
     triangle = np.zeros((size, size), order="F")
     triangle[: len(packed)] = packed[:size]
     return np.asfortranarray(np.triu(triangle))
+
+
+SOLVERS = ("auto", "cholesky", "qr", "svd")
+
+
+def check_solver(solver: str) -> None:
+    if solver not in SOLVERS:
+        raise ValueError(f"solver must be 'auto', 'cholesky', 'qr' or 'svd', got {solver!r}.")
+
+
+def factorise(solver: str, jacobian: Any, residual: Any, damping: float) -> Factorisation:
+    """The factorisation that `solver` names; by "auto" the one that λ = `damping` asks for."""
+    if next(iter(jacobian.devices())).platform != "cpu":
+        return OnDevice(jacobian, residual)
+    matrix, vector = np.asarray(jacobian), np.asarray(residual)
+    if solver == "svd":
+        return SingularValues(matrix, vector)
+    if solver == "qr":
+        return Orthogonal(matrix, vector)
+    system = NormalCholesky(matrix, vector)
+    if solver == "auto" and 0 < damping < 1000 * system.smallest_damping:
+        return Orthogonal(matrix, vector)
+    return system
