@@ -13,7 +13,6 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-
 # A linear map of rows, (…, P) → (…, m).
 Projection = Callable[[Array], Array]
 # Numbers of a Jacobian that are held at once where it is projected.

@@ -1,4 +1,4 @@
-"""Preconditioned conjugate gradients on products alone, stopped where the matrix is not positive."""
+"""Preconditioned conjugate gradients on products alone, stopped where A is not positive."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def conjugate_gradients(
 
 
 def nystrom(product: Map, size: int, rank: int, damping: Array, key: Array) -> Map:
-    """A preconditioner of A + λI from A ≈ U Λ Uᵀ of `rank`, by as many products with random vectors.
+    """A preconditioner of A + λI from A ≈ U Λ Uᵀ of `rank`, by as many random products.
 
     M v = (Λ_r + λ) U (Λ + λ)⁻¹ Uᵀ v + (I − U Uᵀ) v. Source: Frangella, Tropp and Udell, 2023.
     """

@@ -34,11 +34,11 @@ class DSGNAR(Optimizer):
 
         z = argmin ‖T(r − J S z)‖  over  ‖z‖ ≤ Δ,
 
-    from one singular value decomposition of T J S for all radii. Δ runs down a logarithmic grid from
-    `growth` times the last radius, and the first whose reduction of the loss is at least `accept` of
-    what r − J S z predicts is taken: the largest, not the one of the lowest loss. J itself is never
-    held: `init` needs N·m numbers. With m ≥ P and q ≥ N there is no sketch, and the step is that of
-    Levenberg and Marquardt with ‖d‖ = Δ.
+    from one singular value decomposition of T J S for all radii. Δ runs down a logarithmic grid
+    from `growth` times the last radius, and the first whose reduction of the loss is at least
+    `accept` of what r − J S z predicts is taken: the largest, not the one of the lowest loss. J is
+    never held: `init` needs N·m numbers. With m ≥ P and q ≥ N there is no sketch, and the step is
+    that of Levenberg and Marquardt with ‖d‖ = Δ.
 
     **Arguments**
 
@@ -169,7 +169,7 @@ def _sketched(optimizer: DSGNAR, objective: LeastSquares, params, steps, batch):
 
 @eqx.filter_jit
 def _trial(objective, params, columns: ColumnSketch, point: Array, residual, reduced, batch):
-    """Parameters and terms at θ − S z, and the reduction that the unhashed linear model predicts."""
+    """Parameters and terms at θ − S z, and the reduction that r − J S z predicts."""
     theta, unravel = ravel_pytree(params)
     there = unravel(theta - columns.lift(point))
     left = residual - reduced @ point

@@ -29,9 +29,10 @@ class HessianFreeState(eqx.Module):
 class HessianFree(Optimizer):
     """Newton's method by conjugate gradients, which stores vectors only: θ ← θ − η d.
 
-    For a loss ‖r‖² the Gauss–Newton step (JᵀJ + λI) d = Jᵀ r by products J v and Jᵀ w; for any other
-    (∇²L + λI) d = ∇L by products ∇²L v, ended where the Hessian is not positive. η is the best of
-    1, ½, ¼, …; λ falls where the quadratic model predicts the reduction well and grows where not.
+    For a loss ‖r‖² the Gauss–Newton step (JᵀJ + λI) d = Jᵀ r by products J v and Jᵀ w; for any
+    other (∇²L + λI) d = ∇L by products ∇²L v, ended where the Hessian is not positive. η is the
+    best of 1, ½, ¼, …; λ falls where the quadratic model predicts the reduction well and grows
+    where not.
 
     **Arguments**
 
@@ -92,7 +93,7 @@ class HessianFree(Optimizer):
             accepted=accepted,
             step_size=float(lengths[best]) if accepted else 0.0,
             damping=damping,
-            evaluations=1 + self.probes,
+            evaluations=1 + self.probes + int(products),
             linear_solver=f"conjugate gradients, preconditioner {self._kind(objective)}",
         )
         ratio = (loss - losses[0]) / float(predicted) if float(predicted) > 0 else -1.0

@@ -46,14 +46,14 @@ class EnergyNaturalGradient(Optimizer):
 
     - `damping`: λ relative to the loss. `momentum`: μ in [0, 1).
     - `probes`: step lengths tried.
-    - `solver`, `memory`: as `GaussNewton`; with fewer residuals than parameters J Jᵀ + λI is solved.
+    - `solver`, `memory`: as `GaussNewton`.
 
     Sources: Müller and Zeinhofer, 2023; Goldshlager, Abrahamsen and Lin, 2024 (SPRING);
     Yamashita and Fukushima, 2001. Raises as `GaussNewton`.
     """
 
-    damping: float = eqx.field(static=True, default=1e-3)
-    momentum: float = eqx.field(static=True, default=0.9)
+    damping: float = eqx.field(static=True, default=0.1)
+    momentum: float = eqx.field(static=True, default=0.5)
     probes: int = eqx.field(static=True, default=16)
     solver: str = eqx.field(static=True, default="auto")
     memory: float = eqx.field(static=True, default=4e9)
