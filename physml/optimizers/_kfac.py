@@ -21,6 +21,8 @@ from ._objective import LeastSquares, Objective
 from ._optimizer import Info, Optimizer, as_floats, check_least_squares, check_params
 
 _TRIES = 6
+# λ relative to the mean diagonal: its roots still keep the factors positive definite.
+_LEAST = 1e-12
 
 
 class LayerwiseState(eqx.Module):
@@ -67,9 +69,9 @@ class Layerwise(Optimizer):
         residual, terms, gradient, factors = _estimate(self, objective, params, state, batch)
         before = as_floats(terms)
         loss = sum(before.values())
-        damping = float(state.damping)
-        if not state.steps:
-            damping = self.damping * _mean(factors, params)
+        scale = _mean(factors, params)
+        least = _LEAST * scale if self.damping > 0 else 0.0
+        damping = max(float(state.damping) if state.steps else self.damping * scale, least)
         info = Info(
             loss,
             before,
@@ -90,9 +92,10 @@ class Layerwise(Optimizer):
             reduction, used = loss - sum(values.values()), damping
             ratio = reduction / float(predicted) if float(predicted) > 0 else -1.0
             if not ratio >= 0.25:
-                damping *= self.factor
+                # Each failure in a row makes a larger stride.
+                damping *= self.factor**count
             elif ratio > 0.75:
-                damping /= self.factor
+                damping = max(damping / self.factor, least)
             if reduction > 0:
                 info = info._replace(
                     loss=sum(values.values()),
