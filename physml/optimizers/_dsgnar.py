@@ -97,7 +97,7 @@ class DSGNAR(Optimizer):
         before = as_floats(terms)
         loss = sum(before.values())
         system = TrustRegion(np.asarray(hashed), np.asarray(right))
-        name = f"SVD of J sketched to {hashed.shape[0]}×{hashed.shape[1]}"
+        name = f"SVD by LAPACK of J sketched to {hashed.shape[0]}×{hashed.shape[1]}"
         rows, size = reduced.shape[0], columns.size
         info = Info(
             loss,
