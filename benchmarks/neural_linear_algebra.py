@@ -95,7 +95,8 @@ def solves() -> Iterable[Row]:
             yield row(
                 f"{name} {rows}×{columns}: XLA over LAPACK",
                 xla / lapack,
-                1.0,
+                # The same routine of LAPACK does the work of both.
+                None if name == "SVD" else 1.0,
                 "times",
                 at_least=True,
                 note=f"XLA {xla:.3f} s, LAPACK {lapack:.3f} s, they differ by {gap:.0e}",
