@@ -14,7 +14,7 @@ from jaxtyping import Array
 from ._linear_algebra import TrustRegion
 from ._linearised import check_residuals
 from ._memory import check_memory
-from ._objective import LeastSquares, Objective
+from ._objective import Objective
 from ._optimizer import Info, Optimizer, as_floats
 from ._sketch import ColumnSketch, RowSketch
 
@@ -149,7 +149,7 @@ class DSGNAR(Optimizer):
 
 
 @eqx.filter_jit
-def _sketched(optimizer: DSGNAR, objective: LeastSquares, params, steps, batch):
+def _sketched(optimizer: DSGNAR, objective, params, steps, batch):
     """S; r and J S; T r and T J S; the terms; the gradient's norm, in the subspace of S."""
     theta, _ = ravel_pytree(params)
     first, second = jax.random.split(jax.random.fold_in(jax.random.key(optimizer.seed), steps))

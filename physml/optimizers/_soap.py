@@ -57,7 +57,7 @@ def scale_by_soap(
         moments = tuple(start(leaf) for leaf in jax.tree.leaves(params))
         return SoapState(jnp.zeros((), jnp.int32), moments)
 
-    def update(updates: Any, state: SoapState, params: Any = None) -> tuple[Any, SoapState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         leaves, structure = jax.tree.flatten(updates)
         # The first step is none of Adam's.
         count = state.count.astype(leaves[0].dtype)
