@@ -21,8 +21,12 @@ from physml.optimizers._linear_algebra import TrustRegion
 from physml.optimizers._sketch import ColumnSketch, RowSketch
 from tests.optimizers.problems import linear
 
-DRAW = np.random.default_rng(0)
 KEY = jax.random.key(7)
+
+
+@pytest.fixture
+def draw():
+    return np.random.default_rng(0)
 
 
 def steps(optimizer, objective, params, count, batch=None):
@@ -62,18 +66,18 @@ def test_spring_is_its_formula_and_without_momentum_gauss_newton(momentum, shape
         np.testing.assert_allclose(params["theta"], theta, rtol=1e-7, atol=1e-11)
 
 
-def test_the_column_sketch_has_orthonormal_columns():
+def test_the_column_sketch_has_orthonormal_columns(draw):
     sketch = ColumnSketch(13, 6, KEY)
     matrix = np.asarray(sketch.project(jnp.eye(13)))
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(6), atol=1e-14)
-    vector = jnp.asarray(DRAW.normal(size=6))
+    vector = jnp.asarray(draw.normal(size=6))
     np.testing.assert_allclose(sketch.lift(vector), matrix @ vector, atol=1e-14)
     whole = ColumnSketch(13, 13, KEY)
     np.testing.assert_array_equal(whole.project(jnp.eye(13)), np.eye(13))
 
 
-def test_the_row_sketch_keeps_squares_in_the_mean():
-    vector = jnp.asarray(DRAW.normal(size=30))
+def test_the_row_sketch_keeps_squares_in_the_mean(draw):
+    vector = jnp.asarray(draw.normal(size=30))
     keys = jax.random.split(KEY, 4000)
     squares = jax.vmap(lambda key: jnp.sum(RowSketch(30, 8, key).apply(vector) ** 2))(keys)
     # The deviation of one square is at most √(2/8) of its mean.
@@ -85,11 +89,11 @@ def test_the_row_sketch_keeps_squares_in_the_mean():
     np.testing.assert_array_equal(whole.apply(jnp.eye(30)), np.eye(30))
 
 
-def test_blocks_project_the_rows_of_their_jacobian():
+def test_blocks_project_the_rows_of_their_jacobian(draw):
     params, static = partition(MLP(2, 2, width=3, depth=1, key=KEY))
     network = lambda p, x: combine(p, static)(x)
-    points = jnp.asarray(DRAW.normal(size=(6, 2)))
-    elements, tests = points.reshape(3, 2, 2), jnp.asarray(DRAW.normal(size=(2, 2, 2)))
+    points = jnp.asarray(draw.normal(size=(6, 2)))
+    elements, tests = points.reshape(3, 2, 2), jnp.asarray(draw.normal(size=(2, 2, 2)))
     every = lambda p, data: jnp.cumsum(jax.vmap(lambda x: network(p, x)[0])(data))
     blocks = (
         PointBlock(network, points, 0.7, chunk=4),
@@ -108,8 +112,8 @@ def test_blocks_project_the_rows_of_their_jacobian():
 
 
 @pytest.mark.parametrize("shape", [(30, 12), (12, 30)])
-def test_the_trust_region_solution(shape):
-    jacobian, residual = DRAW.normal(size=shape), DRAW.normal(size=shape[0])
+def test_the_trust_region_solution(shape, draw):
+    jacobian, residual = draw.normal(size=shape), draw.normal(size=shape[0])
     system = TrustRegion(jacobian, residual)
     least = np.linalg.lstsq(jacobian, residual, rcond=None)[0]
     assert system.longest == pytest.approx(np.linalg.norm(least), rel=1e-9)
@@ -135,10 +139,10 @@ def test_a_sketch_of_full_size_is_levenberg_marquardt():
     np.testing.assert_allclose(params["theta"], least, rtol=1e-9)
 
 
-def test_sketched_steps_solve_a_consistent_system():
+def test_sketched_steps_solve_a_consistent_system(draw):
     objective, params = linear(60, 24)
     # Right sides in the range, so that the least loss is zero.
-    right = jnp.asarray(np.asarray(objective.matrix) @ DRAW.normal(size=24))
+    right = jnp.asarray(np.asarray(objective.matrix) @ draw.normal(size=24))
     objective = type(objective)(objective.matrix, right)
     optimizer = DSGNAR(size=12, radius=10.0)
     _, _, infos = steps(optimizer, objective, params, 60)
@@ -147,9 +151,9 @@ def test_sketched_steps_solve_a_consistent_system():
     assert "24×12 of 60×24" in infos[0].linear_solver
 
 
-def test_conjugate_gradients():
-    root = DRAW.normal(size=(9, 9))
-    matrix, right = jnp.asarray(root @ root.T + np.eye(9)), jnp.asarray(DRAW.normal(size=9))
+def test_conjugate_gradients(draw):
+    root = draw.normal(size=(9, 9))
+    matrix, right = jnp.asarray(root @ root.T + np.eye(9)), jnp.asarray(draw.normal(size=9))
     product, start = lambda v: matrix @ v, jnp.zeros(9)
     exact = np.linalg.solve(matrix, right)
     plain = conjugate_gradients(product, right, start, lambda v: v, 9, 1e-14)
