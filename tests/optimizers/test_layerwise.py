@@ -51,7 +51,7 @@ class Fit(LeastSquares):
     def blocks(self, batch):
         points, back = batch
         # So near to where the network starts that its steps are nearly those of a linear model.
-        near = lambda y: NETWORK(y)[0] + 0.05 * jnp.sin(y[0] - 2 * y[1])
+        near = lambda y: NETWORK(y)[0] + 1e-5 * jnp.sin(y[0] - 2 * y[1])
         fn = lambda jet, x: jet.value[0] - near(back @ x)
         return {"fit": JetBlock(fn, points, self.static, len(points) ** -0.5, order=0)}
 
@@ -129,13 +129,14 @@ def test_kfac_does_not_depend_on_the_basis_of_the_inputs(draw):
     weight = first.weight @ jnp.linalg.inv(turned)
     other = eqx.tree_at(lambda p: p.layers[0].weight, PARAMS, weight)
     optimizer, objective, values = KFAC(damping=0.0), Fit(STATIC), []
+    start = jax.vmap(NETWORK)(points)
     for params, batch in zip((PARAMS, other), batches, strict=True):
         state = optimizer.init(objective, params, batch)
-        for _ in range(3):
+        for _ in range(2):
             params, state, _ = optimizer.step(objective, params, state, batch)
-        values.append(jax.vmap(combine(params, STATIC))(batch[0]))
-    assert np.abs(values[0] - jax.vmap(NETWORK)(points)).max() > 1e-3
-    np.testing.assert_allclose(values[1], values[0], rtol=1e-7, atol=1e-9)
+        values.append(jax.vmap(combine(params, STATIC))(batch[0]) - start)
+    assert np.abs(values[0]).max() > 1e-6
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-4, atol=1e-9)
 
 
 def test_what_has_no_layers_is_refused():
