@@ -90,10 +90,19 @@ if TYPE_CHECKING:
     from physml.networks import Rescale as Rescale
     from physml.operators import FNO as FNO
     from physml.operators import DeepONet as DeepONet
+    from physml.optimizers import DSGNAR as DSGNAR
+    from physml.optimizers import FOOF as FOOF
+    from physml.optimizers import KFAC as KFAC
     from physml.optimizers import LBFGS as LBFGS
+    from physml.optimizers import SOAP as SOAP
     from physml.optimizers import Adam as Adam
+    from physml.optimizers import EnergyNaturalGradient as EnergyNaturalGradient
     from physml.optimizers import GaussNewton as GaussNewton
+    from physml.optimizers import HessianFree as HessianFree
+    from physml.optimizers import JetBlock as JetBlock
     from physml.optimizers import Optax as Optax
+    from physml.optimizers import SelfScaledBFGS as SelfScaledBFGS
+    from physml.optimizers import SelfScaledBroyden as SelfScaledBroyden
     from physml.surrogates import Dataset as Dataset
     from physml.surrogates import DatasetError as DatasetError
     from physml.surrogates import Family as Family
@@ -150,6 +159,7 @@ _EXPORTS: dict[str, str] = {
     "Constant": "pdes",
     "Constraint": "pdes",
     "Cylinder": "pdes",
+    "DSGNAR": "physml.optimizers",
     "Dataset": "physml.surrogates",
     "DatasetError": "physml.surrogates",
     "DeepONet": "physml.operators",
@@ -160,10 +170,12 @@ _EXPORTS: dict[str, str] = {
     "Disk": "pdes",
     "Domain": "pdes",
     "Eigenmodes": "solvers",
+    "EnergyNaturalGradient": "physml.optimizers",
     "Estimate": "solvers.fem",
     "ExponentialFilter": "solvers.spectral",
     "Extrusion": "pdes",
     "FNO": "physml.operators",
+    "FOOF": "physml.optimizers",
     "Family": "physml.surrogates",
     "FieldCondition": "pdes",
     "FiniteElement": "solvers.fem",
@@ -176,8 +188,11 @@ _EXPORTS: dict[str, str] = {
     "Function": "pdes",
     "GaussNewton": "physml.optimizers",
     "GaussianField": "physml.surrogates",
+    "HessianFree": "physml.optimizers",
     "Intersection": "pdes",
     "Interval": "pdes",
+    "JetBlock": "physml.optimizers",
+    "KFAC": "physml.optimizers",
     "LBFGS": "physml.optimizers",
     "LShape": "pdes",
     "LogUniform": "physml.surrogates",
@@ -207,7 +222,10 @@ _EXPORTS: dict[str, str] = {
     "Rescale": "physml.networks",
     "Robin": "pdes",
     "SIREN": "physml.networks",
+    "SOAP": "physml.optimizers",
     "Scalar": "pdes",
+    "SelfScaledBFGS": "physml.optimizers",
+    "SelfScaledBroyden": "physml.optimizers",
     "Slip": "pdes",
     "Solution": "solvers",
     "SolverError": "solvers",
@@ -225,8 +243,8 @@ _EXPORTS: dict[str, str] = {
     "autocorrelation": "solvers.spectral",
     "coefficient": "pdes",
     "compare": "physml.compare",
-    "eigenvalues": "solvers",
     "dissipation": "solvers.spectral",
+    "eigenvalues": "solvers",
     "energy": "solvers.spectral",
     "estimate": "solvers.fem",
     "fit": "physml._fit",

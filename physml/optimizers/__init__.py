@@ -42,26 +42,49 @@ made once: it is a module whose arrays are traced and whose other fields are com
 accepted, step_size, damping, evaluations, linear_solver.
 
 - `Adam(learning_rate=1e-3)` (number or optax schedule), `Optax(transformation)`.
-- `LBFGS(memory=30)`.
+- `SOAP(learning_rate=3e-3, frequency=10)`; `scale_by_soap` is the optax transformation alone.
+- `LBFGS(memory=30)`; `SelfScaledBFGS()` and `SelfScaledBroyden()`, whose inverse Hessian is dense.
 - `GaussNewton(damping=1e-3, factor=4.0, accept=0.075, probes=12, solver="auto", geodesic=True)`,
   needs float64.
+- `EnergyNaturalGradient(damping=0.1, momentum=0.5)`: λ ∝ loss, SPRING momentum, a line search.
+- `DSGNAR(size=800, oversampling=2.0)`: sketched Jacobian, largest admissible trust radius.
+- `HessianFree(preconditioner="nystrom", rank=64)`: conjugate gradients, no matrix; any objective.
+- `KFAC()`, `FOOF()`: Kronecker factors of each dense layer; `JetBlock(fn, points, static, order=2)`
+  is a residual `fn(jet, x)` of an MLP's Taylor components, whose factors are those of its layers.
+
+An optimizer whose matrix takes more than `memory` bytes raises in `init`, before it is allocated.
 
 `physml.training.train` runs them in phases with budgets, resampling, logs and checkpoints.
 """
 
 from ._blocks import Block, PointBlock, QuadratureBlock, VectorBlock
+from ._dsgnar import DSGNAR
 from ._first_order import Adam, Optax
 from ._gauss_newton import GaussNewton
+from ._hessian_free import HessianFree
+from ._jets import Jet, JetBlock
+from ._kfac import FOOF, KFAC
 from ._lbfgs import LBFGS
+from ._natural_gradient import EnergyNaturalGradient
 from ._objective import LeastSquares, Objective, ResidualObjective, ScalarObjective
 from ._optimizer import Info, Optimizer
+from ._self_scaled import SelfScaledBFGS, SelfScaledBroyden
+from ._soap import SOAP, scale_by_soap
 
 __all__ = [
+    "DSGNAR",
+    "FOOF",
+    "KFAC",
     "LBFGS",
+    "SOAP",
     "Adam",
     "Block",
+    "EnergyNaturalGradient",
     "GaussNewton",
+    "HessianFree",
     "Info",
+    "Jet",
+    "JetBlock",
     "LeastSquares",
     "Objective",
     "Optax",
@@ -70,5 +93,8 @@ __all__ = [
     "QuadratureBlock",
     "ResidualObjective",
     "ScalarObjective",
+    "SelfScaledBFGS",
+    "SelfScaledBroyden",
     "VectorBlock",
+    "scale_by_soap",
 ]

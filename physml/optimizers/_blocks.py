@@ -13,6 +13,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
+# A linear map of rows, (…, P) → (…, m).
+Projection = Callable[[Array], Array]
+# Numbers of a Jacobian that are held at once where it is projected.
+_HELD = 2**22
+
 
 class Block(eqx.Module):
     """A part r(θ) (n,) of the residual vector, its weight included: loss = Σ blocks Σᵢ rᵢ²."""
@@ -22,8 +27,12 @@ class Block(eqx.Module):
         """r (n,) at the parameters θ."""
 
     @abc.abstractmethod
-    def jacobian(self, params: Any) -> tuple[Array, Array]:
-        """r (n,) and ∂r/∂θ (n, P); columns are in the order of `ravel_pytree(params)`."""
+    def jacobian(self, params: Any, project: Projection | None = None) -> tuple[Array, Array]:
+        """r (n,) and ∂r/∂θ (n, P); columns are in the order of `ravel_pytree(params)`.
+
+        `project` is applied to each row as it is made, (…, P) → (…, m), so that no more than
+        a few rows of length P are ever held.
+        """
 
     @abc.abstractmethod
     def locate(self, index: int, size: int) -> str:
@@ -56,16 +65,19 @@ class PointBlock(Block):
         values = _map(lambda point: self.fn(params, point), self.points, self.chunk)
         return _scaled(values, self.scale).reshape(-1)
 
-    def jacobian(self, params: Any) -> tuple[Array, Array]:
+    def jacobian(self, params: Any, project: Projection | None = None) -> tuple[Array, Array]:
         theta, unravel = ravel_pytree(params)
 
         def row(point):
-            return _value_and_jacobian(lambda flat: self.fn(unravel(flat), point), theta)
+            value, derivative = _value_and_jacobian(
+                lambda flat: self.fn(unravel(flat), point), theta
+            )
+            return value, _projected(derivative, project)
 
-        values, rows = _map(row, self.points, self.chunk)
+        values, rows = _map(row, self.points, _chunk(self.chunk, project, theta.size))
         scaled = _scaled(values, self.scale)
         factor = jnp.broadcast_to(_aligned(self.scale, values), values.shape)
-        return scaled.reshape(-1), (rows * factor[..., None]).reshape(-1, theta.size)
+        return scaled.reshape(-1), (rows * factor[..., None]).reshape(-1, rows.shape[-1])
 
     def locate(self, index: int, size: int) -> str:
         n = leading_size(self.points, "PointBlock")
@@ -118,9 +130,9 @@ class QuadratureBlock(Block):
             values = jax.vmap(lambda point: self.fn(params, point))(points)
             return jnp.einsum("tqk,qk->t", tests, values)
 
-        return self._gather(self._map_elements(element))
+        return self._gather(self._map_elements(element, self.chunk))
 
-    def jacobian(self, params: Any) -> tuple[Array, Array]:
+    def jacobian(self, params: Any, project: Projection | None = None) -> tuple[Array, Array]:
         theta, unravel = ravel_pytree(params)
 
         def at_point(point):
@@ -129,9 +141,10 @@ class QuadratureBlock(Block):
         def element(points, tests):
             values, derivatives = jax.vmap(at_point)(points)
             flat = tests.reshape(tests.shape[0], -1)
-            return flat @ values.reshape(-1), flat @ derivatives.reshape(-1, theta.size)
+            rows = flat @ derivatives.reshape(-1, theta.size)
+            return flat @ values.reshape(-1), _projected(rows, project)
 
-        values, jacobian = self._map_elements(element)
+        values, jacobian = self._map_elements(element, _chunk(self.chunk, project, theta.size))
         return self._gather(values), self._gather(jacobian)
 
     def locate(self, index: int, size: int) -> str:
@@ -140,10 +153,10 @@ class QuadratureBlock(Block):
         e = index // (size // leading_size(self.points, "QuadratureBlock"))
         return f"element {e}, whose points are {_described(self.points, e)}"
 
-    def _map_elements(self, element: Callable) -> Any:
+    def _map_elements(self, element: Callable, chunk: int | None) -> Any:
         if jnp.ndim(self.tests) == 3:
-            return _map(lambda points: element(points, self.tests), self.points, self.chunk)
-        return _map(lambda both: element(*both), (self.points, self.tests), self.chunk)
+            return _map(lambda points: element(points, self.tests), self.points, chunk)
+        return _map(lambda both: element(*both), (self.points, self.tests), chunk)
 
     def _gather(self, entries: Array) -> Array:
         flat = entries.reshape(-1, *entries.shape[2:])
@@ -172,7 +185,7 @@ class VectorBlock(Block):
     def residual(self, params: Any) -> Array:
         return (self.fn(params, self.data) * self.scale).reshape(-1)
 
-    def jacobian(self, params: Any) -> tuple[Array, Array]:
+    def jacobian(self, params: Any, project: Projection | None = None) -> tuple[Array, Array]:
         theta, unravel = ravel_pytree(params)
 
         def vector(flat):
@@ -182,11 +195,12 @@ class VectorBlock(Block):
         n = residual.size
         if n < theta.size:
             _, pullback = jax.vjp(vector, theta)
-            rows = _map(lambda row: pullback(row)[0], jnp.eye(n, dtype=residual.dtype), self.chunk)
-            return residual, rows
+            chunk = _chunk(self.chunk, project, theta.size)
+            pull = lambda row: _projected(pullback(row)[0], project)
+            return residual, _map(pull, jnp.eye(n, dtype=residual.dtype), chunk)
         _, pushforward = jax.linearize(vector, theta)
         columns = _map(pushforward, jnp.eye(theta.size, dtype=theta.dtype), self.chunk)
-        return residual, columns.T
+        return residual, _projected(columns.T, project)
 
     def locate(self, index: int, size: int) -> str:
         return f"entry {index}"
@@ -208,6 +222,17 @@ def _described(points: Any, index: int) -> str:
         np.array2string(np.asarray(leaf[index]), precision=5) for leaf in jax.tree.leaves(points)
     ]
     return ", ".join(parts)
+
+
+def _projected(rows: Array, project: Projection | None) -> Array:
+    return rows if project is None else project(rows)
+
+
+def _chunk(chunk: int | None, project: Projection | None, size: int) -> int | None:
+    """How many rows of length `size` are held before they are projected, unless it is given."""
+    if chunk is not None or project is None:
+        return chunk
+    return max(1, _HELD // size)
 
 
 def _map(fn: Callable, points: Any, chunk: int | None) -> Any:

@@ -26,7 +26,7 @@ class Optax(Optimizer):
     def step(
         self, objective: Objective, params: Any, state: Any, batch: Any
     ) -> tuple[Any, Any, Info]:
-        return _step(self.transformation, objective, params, state, batch)
+        return first_order_step(self.transformation, objective, params, state, batch)
 
     def rebatch(self, objective: Objective, params: Any, state: Any, batch: Any) -> Any:
         return state
@@ -60,13 +60,13 @@ class Adam(Optimizer):
     def step(
         self, objective: Objective, params: Any, state: Any, batch: Any
     ) -> tuple[Any, Any, Info]:
-        return _step(self.transformation, objective, params, state, batch)
+        return first_order_step(self.transformation, objective, params, state, batch)
 
     def rebatch(self, objective: Objective, params: Any, state: Any, batch: Any) -> Any:
         return state
 
 
-def _step(transformation, objective, params, state, batch):
+def first_order_step(transformation, objective, params, state, batch):
     params, state, terms, norm = _compiled_step(transformation, objective, params, state, batch)
     values = as_floats(jax.device_get(terms))
     info = Info(sum(values.values()), values, after=False, gradient_norm=float(norm))

@@ -6,26 +6,19 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from ._linear_algebra import (
-    Factorisation,
-    NormalCholesky,
-    OnDevice,
-    Orthogonal,
-    SingularValues,
+from ._linear_algebra import check_solver, factorise
+from ._linearised import (
+    check_jacobian,
+    gradient_norm,
+    linearise,
+    moved,
+    residual_at,
+    slope,
 )
 from ._objective import Objective
-from ._optimizer import (
-    Info,
-    Optimizer,
-    as_floats,
-    check_float64,
-    check_least_squares,
-    check_params,
-)
+from ._optimizer import Info, Optimizer, as_floats
 
 # The curvature of r is read off so far along a step; a step that would bend more stays straight.
 _LOOKAHEAD, _BEND = 0.1, 1.0
@@ -74,10 +67,7 @@ class GaussNewton(Optimizer):
     memory: float = eqx.field(static=True, default=4e9)
 
     def __check_init__(self):
-        if self.solver not in ("auto", "cholesky", "qr", "svd"):
-            raise ValueError(
-                f"solver must be 'auto', 'cholesky', 'qr' or 'svd', got {self.solver!r}."
-            )
+        check_solver(self.solver)
         if not self.damping > 0 or not self.factor > 1 or not 0 < self.accept < 1:
             raise ValueError(
                 "Gauss–Newton needs damping > 0, factor > 1 and 0 < accept < 1, got "
@@ -85,27 +75,17 @@ class GaussNewton(Optimizer):
             )
 
     def init(self, objective: Objective, params: Any, batch: Any) -> DampingState:
-        check_params(params)
-        check_least_squares(objective, "Gauss–Newton")
-        check_float64(params, "Gauss–Newton")
-        residual = eqx.filter_eval_shape(lambda o, p, b: o.residual(p, b), objective, params, batch)
-        rows, columns = residual.shape[0], _count(params)
-        if 8.0 * rows * columns > self.memory:
-            raise ValueError(
-                f"the Jacobian of {rows} residuals by {columns} parameters takes "
-                f"{8e-9 * rows * columns:.1f} GB, more than memory={self.memory / 1e9:.1f} GB; "
-                "use fewer points, a smaller network, more memory, or LBFGS, which stores vectors."
-            )
+        check_jacobian(objective, params, batch, "Gauss–Newton", self.memory)
         return DampingState(np.zeros(()))
 
     def step(
         self, objective: Objective, params: Any, state: DampingState, batch: Any
     ) -> tuple[Any, DampingState, Info]:
-        residual, jacobian, terms = _linearise(objective, params, batch)
+        residual, jacobian, terms = linearise(objective, params, batch)
         before = as_floats(terms)
         loss = sum(before.values())
-        norm = 2 * float(_gradient_norm(jacobian, residual))
-        system = self._factorise(jacobian, residual, float(state.damping))
+        norm = float(gradient_norm(jacobian, residual))
+        system = factorise(self.solver, jacobian, residual, float(state.damping))
         start = float(state.damping) or self.damping * system.mean
 
         def attempt(damping: float):
@@ -137,20 +117,6 @@ class GaussNewton(Optimizer):
         self, objective: Objective, params: Any, state: DampingState, batch: Any
     ) -> DampingState:
         return state
-
-    def _factorise(self, jacobian, residual, damping: float) -> Factorisation:
-        if next(iter(jacobian.devices())).platform != "cpu":
-            return OnDevice(jacobian, residual)
-        matrix, vector = np.asarray(jacobian), np.asarray(residual)
-        if self.solver == "svd":
-            return SingularValues(matrix, vector)
-        if self.solver == "qr":
-            return Orthogonal(matrix, vector)
-        if self.solver == "auto":
-            system = NormalCholesky(matrix, vector)
-            near_round_off = 0 < damping < 1000 * system.smallest_damping
-            return Orthogonal(matrix, vector) if near_round_off else system
-        return NormalCholesky(matrix, vector)
 
     def _probe(self, attempt, start, smallest, largest):
         """The boldest step that the linear model predicts well, its λ, and how many were tried."""
@@ -184,8 +150,8 @@ class GaussNewton(Optimizer):
         if not self.geodesic:
             return direction
         h = _LOOKAHEAD
-        ahead = _residual_at(objective, params, h * direction, batch)
-        curvature = np.asarray(2 / h * ((ahead - residual) / h + _slope(jacobian, direction)))
+        ahead = residual_at(objective, params, h * direction, batch)
+        curvature = np.asarray(2 / h * ((ahead - residual) / h + slope(jacobian, direction)))
         if not np.all(np.isfinite(curvature)):
             return direction
         acceleration = solution.again(curvature)
@@ -194,44 +160,9 @@ class GaussNewton(Optimizer):
         return direction + 0.5 * acceleration
 
     def _trial(self, step, prediction, objective, params, batch, loss):
-        moved, terms = _moved(objective, params, step, batch)
+        there, terms = moved(objective, params, step, batch)
         after = as_floats(jax.device_get(terms))
         reduction = loss - sum(after.values())
         if not np.isfinite(reduction) or not reduction >= self.accept * prediction > 0:
             return None
-        return moved, after
-
-
-def _count(params: Any) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-@eqx.filter_jit
-def _linearise(objective, params, batch):
-    pairs = {name: block.jacobian(params) for name, block in objective.blocks(batch).items()}
-    residual = jnp.concatenate([r for r, _ in pairs.values()])
-    jacobian = jnp.concatenate([j for _, j in pairs.values()])
-    return residual, jacobian, {name: jnp.sum(r**2) for name, (r, _) in pairs.items()}
-
-
-@eqx.filter_jit
-def _moved(objective, params, direction, batch):
-    theta, unravel = ravel_pytree(params)
-    moved = unravel(theta - direction)
-    return moved, objective.terms(moved, batch)
-
-
-@eqx.filter_jit
-def _residual_at(objective, params, direction, batch):
-    theta, unravel = ravel_pytree(params)
-    return objective.residual(unravel(theta - direction), batch)
-
-
-@jax.jit
-def _gradient_norm(jacobian, residual):
-    return jnp.linalg.norm(jacobian.T @ residual)
-
-
-@jax.jit
-def _slope(jacobian, direction):
-    return jacobian @ direction
+        return there, after

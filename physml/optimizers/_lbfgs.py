@@ -122,7 +122,7 @@ class LBFGS(Optimizer):
         return vector
 
 
-def search(objective, params, batch, loss, gradient, direction, fresh, evaluations):
+def search(objective, params, batch, loss, gradient, direction, fresh, evaluations, curvature=0.9):
     """A Wolfe step from `params` along `direction`; the payload is (params, gradient, terms)."""
     slope = float(gradient @ direction)
     if not slope < 0 or not np.isfinite(slope):
@@ -137,7 +137,9 @@ def search(objective, params, batch, loss, gradient, direction, fresh, evaluatio
         return Trial(step, sum(values.values()), float(at_step @ direction), payload)
 
     start = Trial(0.0, float(loss), slope, None)
-    trial, count = strong_wolfe(evaluate, start, first, evaluations=evaluations)
+    trial, count = strong_wolfe(
+        evaluate, start, first, curvature=curvature, evaluations=evaluations
+    )
     if trial is None or trial.value < start.value:
         return trial, count
     # At the round-off of the loss its gradient may still tell the better of two points.
