@@ -43,6 +43,11 @@ class Places:
     basis: np.ndarray
     dofs: np.ndarray
 
+    def jets(self, z: np.ndarray) -> np.ndarray:
+        """Values and gradients of all components at the points, (points, jets)."""
+        found = np.einsum("cqjd,cd->cqj", self.basis, z[self.dofs], optimize=True)
+        return found.reshape(-1, self.basis.shape[2])
+
     def vector(self, density: np.ndarray, size: int) -> np.ndarray:
         """∫ c·v for all basis functions; density (points, jets)."""
         cells, q, jets, _ = self.basis.shape
@@ -84,23 +89,34 @@ class Assembly:
     def size(self) -> int:
         return self.space.length
 
-    def residual(self, t: float = 0.0) -> np.ndarray:
-        """The weak residual of zero at all degrees of freedom."""
-        out = self.inside.vector(_values(self.problem, "", self.inside, t), self.size)
+    def residual(self, t: float = 0.0, z: np.ndarray | None = None) -> np.ndarray:
+        """The weak residual of z, by default of zero, at all degrees of freedom."""
+        out = self.inside.vector(_values(self.problem, "", self.inside, t, z), self.size)
         for part, places in self.sides.items():
-            out += places.vector(_values(self.problem, part, places, t), self.size)
+            out += places.vector(_values(self.problem, part, places, t, z), self.size)
         return out
 
-    def stiffness(self, t: float = 0.0) -> sp.csr_matrix:
-        """Derivative of the weak residual at zero."""
-        out = self.inside.matrix(_tangents(self.problem, "", self.inside, t), self.size)
+    def stiffness(self, t: float = 0.0, z: np.ndarray | None = None) -> sp.csr_matrix:
+        """Derivative of the weak residual at z, by default at zero."""
+        out = self.inside.matrix(_tangents(self.problem, "", self.inside, t, z), self.size)
         for part, places in self.sides.items():
-            out += places.matrix(_tangents(self.problem, part, places, t), self.size)
+            out += places.matrix(_tangents(self.problem, part, places, t, z), self.size)
         return out.tocsr()
 
-    def mass(self, t: float = 0.0) -> sp.csr_matrix:
-        """Derivative of the storage at zero."""
-        return self.inside.matrix(_tangents(self.problem, "storage", self.inside, t), self.size)
+    def stored(self, t: float, z: np.ndarray) -> np.ndarray:
+        """∫ m·v of z."""
+        return self.inside.vector(_values(self.problem, "storage", self.inside, t, z), self.size)
+
+    def mass(self, t: float = 0.0, z: np.ndarray | None = None) -> sp.csr_matrix:
+        """Derivative of the storage at z, by default at zero."""
+        return self.inside.matrix(_tangents(self.problem, "storage", self.inside, t, z), self.size)
+
+    def gram(self) -> sp.csr_matrix:
+        """The scalar product of L²."""
+        jets, each = self.inside.basis.shape[2], 1 + self.problem.dim
+        values = np.diag((np.arange(jets) % each == 0).astype(float))
+        tangent = np.broadcast_to(values, (len(self.inside.x), jets, jets))
+        return self.inside.matrix(tangent, self.size)
 
     def prescribed(self, t: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Vectors that hold the prescribed values and their rates, zero elsewhere."""
@@ -218,36 +234,29 @@ def _density(problem: Problem, part: str, jet: Array, x, t, region, cell, normal
 
 @eqx.filter_jit
 def _density_piece(problem: Problem, part: str, places: tuple, t: Array) -> Array:
-    jet = _zero_jet(problem)
-    return jax.vmap(lambda x, r, c, n: _density(problem, part, jet, x, t, r, c, n))(*places)
+    return jax.vmap(lambda x, r, c, n, j: _density(problem, part, j, x, t, r, c, n))(*places)
 
 
 @eqx.filter_jit
 def _tangent_piece(problem: Problem, part: str, places: tuple, t: Array) -> Array:
-    jet = _zero_jet(problem)
-
-    def at(x, r, c, n):
+    def at(x, r, c, n, jet):
         return jax.jacfwd(lambda j: _density(problem, part, j, x, t, r, c, n))(jet)
 
     return jax.vmap(at)(*places)
 
 
-def _zero_jet(problem: Problem) -> Array:
-    sizes = [max(int(np.prod(s, dtype=int)), 1) for s in problem.shapes.values()]
-    return jnp.zeros(sum(sizes) * (1 + problem.dim))
+def _values(problem: Problem, part: str, places: Places, t: float, z: Any = None) -> np.ndarray:
+    return _pieces(_density_piece, (problem, part), _arrays(places, z), t)
 
 
-def _values(problem: Problem, part: str, places: Places, t: float) -> np.ndarray:
-    return _pieces(_density_piece, (problem, part), _arrays(places), t)
+def _tangents(problem: Problem, part: str, places: Places, t: float, z: Any = None) -> np.ndarray:
+    return _pieces(_tangent_piece, (problem, part), _arrays(places, z), t)
 
 
-def _tangents(problem: Problem, part: str, places: Places, t: float) -> np.ndarray:
-    return _pieces(_tangent_piece, (problem, part), _arrays(places), t)
-
-
-def _arrays(places: Places) -> tuple:
+def _arrays(places: Places, z: np.ndarray | None) -> tuple:
     normal = np.zeros_like(places.x) if places.normal is None else places.normal
-    return places.x, places.region.astype(np.int32), places.cell.astype(np.int32), normal
+    jets = np.zeros((len(places.x), places.basis.shape[2])) if z is None else places.jets(z)
+    return places.x, places.region.astype(np.int32), places.cell.astype(np.int32), normal, jets
 
 
 def _pieces(function: Any, head: tuple, arrays: tuple, t: float) -> Any:

@@ -11,14 +11,15 @@ import numpy as np
 
 from pdes import Problem
 from solvers._method import Method
-from solvers._result import NotApplicable
+from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution
 from solvers.certify._certificate import Certificate
+from solvers.certify._correction import certify_correction
 from solvers.certify._difference import certify_difference
-from solvers.certify._energy import certify_energy, unsuited
+from solvers.certify._energy import certify_energy, nonlinear, unsuited
 from solvers.certify._parabolic import certify_parabolic
 
-KINDS = ("auto", "energy", "parabolic", "difference", "residual", "zz")
+KINDS = ("auto", "energy", "parabolic", "correction", "difference", "residual", "zz")
 
 
 def certify(
@@ -43,20 +44,9 @@ def certify(
     elif chosen == "difference":
         found = _by_difference(solution, reference)
     else:
-        run = certify_energy if chosen == "energy" else certify_parabolic
-        try:
-            found = run(solution, tolerance, levels)
-        except NotApplicable as error:
-            if kind != "auto":
-                raise NotApplicable(
-                    f"no certificate of kind {kind!r} for {solution.problem.name!r}: {error}; "
-                    'use kind="difference"'
-                ) from error
-            found, why = _by_difference(solution, None), str(error)
+        found, why = _by_defect(solution, chosen, kind == "auto", why, tolerance, levels)
     if why:
-        found = dataclasses.replace(
-            found, explanation=f"{found.explanation} (no energy norm: {why})"
-        )
+        found = dataclasses.replace(found, explanation=f"{found.explanation} ({why})")
     if not math.isfinite(found.estimate):
         raise ValueError(
             f"the certificate of {solution.problem.name!r} is not finite: the solution is not, "
@@ -65,20 +55,50 @@ def certify(
     return dataclasses.replace(found, seconds=time.perf_counter() - start)
 
 
+_DEFECTS = {
+    "energy": certify_energy,
+    "parabolic": certify_parabolic,
+    "correction": certify_correction,
+}
+
+
+def _by_defect(
+    solution: Solution, chosen: str, free: bool, why: str, tolerance: float, levels: int
+) -> tuple[Certificate, str]:
+    """By the equation of the error; where the choice is free, by the next kind that can."""
+    try:
+        return _DEFECTS[chosen](solution, tolerance, levels), why
+    except NotApplicable as error:
+        if not free:
+            raise NotApplicable(
+                f"no certificate of kind {chosen!r} for {solution.problem.name!r}: {error}; "
+                'use kind="correction" or "difference"'
+            ) from error
+        why = f"no energy norm: {error}"
+        return _by_defect(solution, "correction", free, why, tolerance, levels)
+    except SolverError as error:
+        if not free:
+            raise
+        return _by_difference(solution, None), f"{why}; {error}" if why else str(error)
+
+
 def _choose(solution: Solution, kind: str, reference: Any) -> tuple[str, str]:
     """The kind, and why it is not that of an energy norm."""
     from solvers.fem._locate import FEMRepresentation
 
     problem = solution.problem
-    reason = unsuited(problem) or _rough(solution, problem)
-    if kind in ("energy", "parabolic"):
-        wanted = "energy" if problem.steady else "parabolic"
-        if reason is None and kind != wanted:
-            reason = f"the problem is {'steady' if problem.steady else 'in time'}"
-        if reason is not None:
+    reason = unsuited(problem)
+    if reason is None and not solution.representation.continuous:
+        reason = "the solution jumps between subdomains"
+    bent = reason or nonlinear(problem)
+    if kind in _DEFECTS:
+        why = reason if kind == "correction" else bent
+        if why is None and kind != "correction" and (kind == "energy") != problem.steady:
+            why = f"the problem is {'steady' if problem.steady else 'in time'}"
+        if why is not None:
             raise NotApplicable(
-                f"no certificate of kind {kind!r} for {problem.name!r}: {reason}; use "
-                f'kind="difference"'
+                f"no certificate of kind {kind!r} for {problem.name!r}: {why}; use another kind, "
+                '"difference" suits every problem that a numerical method solves'
             )
         return kind, ""
     if kind != "auto":
@@ -91,16 +111,10 @@ def _choose(solution: Solution, kind: str, reference: Any) -> tuple[str, str]:
     if not getattr(solution.method, "neural", False):
         return "difference", ""
     if reason is not None:
-        return "difference", reason
+        return "difference", f"no equation of the error: {reason}"
+    if bent is not None:
+        return "correction", f"no energy norm: {bent}"
     return ("energy" if problem.steady else "parabolic"), ""
-
-
-def _rough(solution: Solution, problem: Problem) -> str | None:
-    if problem.time is not None and set(problem.evolving) != set(problem.shapes):
-        return "some equations have no storage"
-    if not solution.representation.continuous:
-        return "the solution jumps between subdomains"
-    return None
 
 
 def _by_difference(solution: Solution, reference: Any) -> Certificate:

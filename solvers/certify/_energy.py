@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as sla
 
-from pdes import Box, Mesh, Problem
+from pdes import Box, Mesh, MeshDomain, Problem
 from solvers._result import NotApplicable
 from solvers._solution import Solution
 from solvers.certify._assemble import Assembly, assembly
@@ -27,7 +27,7 @@ from solvers.certify._certificate import Certificate, Fields
 from solvers.certify._defect import defect_problem
 
 DEGREE = 2
-_QUADRATURE = 9
+QUADRATURE = 9
 _CELLS = {1: 64, 2: 12, 3: 5}
 _SHAPES = {1: "interval", 2: "quadrilateral", 3: "hexahedron"}
 
@@ -63,15 +63,23 @@ class Form:
         return prescribed - self.representer(self.matrix @ prescribed)
 
 
+def nonlinear(problem: Problem) -> str | None:
+    """Which equation is not linear."""
+    for name, form in problem.forms().items():
+        if not form.is_affine:
+            return f"the equation of {name!r} is not linear"
+    return None
+
+
 def unsuited(problem: Problem) -> str | None:
-    """Why a problem's equations have no energy norm; None if they may have one."""
+    """Why the error's weak form can't be made; None if it can."""
     if problem.dim > 3:
         return f"meshes exist in 1 to 3 dimensions, the domain has {problem.dim}"
     for name, form in problem.forms().items():
         if form.kind != "Balance" or form.has_inertia:
             return f"the equation of {name!r} is no balance of first order in time"
-        if not form.is_affine:
-            return f"the equation of {name!r} is not linear"
+    if problem.time is not None and set(problem.evolving) != set(problem.shapes):
+        return "some equations have no storage"
     for part, conditions in problem.conditions.items():
         for condition in conditions.values():
             if condition.normal_only or condition.free:
@@ -85,7 +93,7 @@ def energy_form(problem: Problem, mesh: Mesh) -> Form:
     Raises:
         NotApplicable: it is not symmetric, or not positive definite.
     """
-    found = assembly(problem, mesh, DEGREE, _QUADRATURE)
+    found = assembly(problem, mesh, DEGREE, QUADRATURE)
     matrix = found.stiffness(0.0 if problem.time is None else problem.time[0])
     largest = float(np.abs(matrix.data).max(initial=0.0))
     if not np.isfinite(largest):
@@ -108,16 +116,20 @@ def energy_form(problem: Problem, mesh: Mesh) -> Form:
     return Form(found, matrix, free, lu.solve)
 
 
-def meshes(problem: Problem, levels: int):
+def meshes(problem: Problem, levels: int, finer: int = 1) -> Iterator[Mesh]:
     """Meshes of the domain, each twice as fine as the last."""
     domain, dim = problem.domain, problem.dim
-    if not isinstance(domain, Box):
-        for level in range(levels):
-            curved = {"curved": True} if domain.is_curved else {}
-            yield domain.mesh(cells=_CELLS[dim] * 2**level, **curved)
-        return
+    options = {"shape": _SHAPES[dim]} if isinstance(domain, Box) else {}
+    if domain.is_curved:
+        options = {"curved": True}
     for level in range(levels):
-        yield domain.mesh(cells=_CELLS[dim] * 2**level, shape=_SHAPES[dim])
+        if isinstance(domain, MeshDomain):
+            mesh = domain.mesh()
+            for _ in range(level):
+                mesh = mesh.refine()
+            yield mesh
+        else:
+            yield domain.mesh(cells=_CELLS[dim] * finer * 2**level, **options)
 
 
 def certify_energy(solution: Solution, tolerance: float, levels: int) -> Certificate:
