@@ -23,7 +23,7 @@ from solvers.fem._element import cell_quadrature, facet_quadrature, lagrange
 from solvers.fem._space import Space, make_space
 
 # Points at which a density and its derivative are evaluated at once.
-_PIECE = 2048
+_PIECE = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +96,17 @@ class Assembly:
             out += places.vector(_values(self.problem, part, places, t, z), self.size)
         return out
 
+    def residuals(self, times: np.ndarray) -> np.ndarray:
+        """The weak residual of zero at several times, (times, size)."""
+        out = np.zeros((len(times), self.size))
+        for part, places in {"": self.inside, **self.sides}.items():
+            arrays = tuple(np.tile(a, (len(times), *[1] * (a.ndim - 1))) for a in _arrays(places))
+            at = np.repeat(times, len(places.x))
+            found = _pieces(_density_piece, (self.problem, part), arrays, at)
+            for i, density in enumerate(found.reshape(len(times), len(places.x), -1)):
+                out[i] += places.vector(density, self.size)
+        return out
+
     def stiffness(self, t: float = 0.0, z: np.ndarray | None = None) -> sp.csr_matrix:
         """Derivative of the weak residual at z, by default at zero."""
         out = self.inside.matrix(_tangents(self.problem, "", self.inside, t, z), self.size)
@@ -118,9 +129,10 @@ class Assembly:
         tangent = np.broadcast_to(values, (len(self.inside.x), jets, jets))
         return self.inside.matrix(tangent, self.size)
 
-    def prescribed(self, t: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors that hold the prescribed values and their rates, zero elsewhere."""
-        value, rate = _lifted(self.groups, self.size, jnp.asarray(float(t)))
+    def prescribed(self, t: Any = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors that hold the prescribed values and their rates, zero elsewhere; at several
+        times (times, size)."""
+        value, rate = _lifted(self.groups, self.size, jnp.asarray(t, float))
         return np.where(self.fixed, value, 0.0), np.where(self.fixed, rate, 0.0)
 
     def interpolate(self, fields: Any, t: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -234,15 +246,15 @@ def _density(problem: Problem, part: str, jet: Array, x, t, region, cell, normal
 
 @eqx.filter_jit
 def _density_piece(problem: Problem, part: str, places: tuple, t: Array) -> Array:
-    return jax.vmap(lambda x, r, c, n, j: _density(problem, part, j, x, t, r, c, n))(*places)
+    return jax.vmap(lambda x, r, c, n, j, s: _density(problem, part, j, x, s, r, c, n))(*places, t)
 
 
 @eqx.filter_jit
 def _tangent_piece(problem: Problem, part: str, places: tuple, t: Array) -> Array:
-    def at(x, r, c, n, jet):
-        return jax.jacfwd(lambda j: _density(problem, part, j, x, t, r, c, n))(jet)
+    def at(x, r, c, n, jet, s):
+        return jax.jacfwd(lambda j: _density(problem, part, j, x, s, r, c, n))(jet)
 
-    return jax.vmap(at)(*places)
+    return jax.vmap(at)(*places, t)
 
 
 def _values(problem: Problem, part: str, places: Places, t: float, z: Any = None) -> np.ndarray:
@@ -253,29 +265,29 @@ def _tangents(problem: Problem, part: str, places: Places, t: float, z: Any = No
     return _pieces(_tangent_piece, (problem, part), _arrays(places, z), t)
 
 
-def _arrays(places: Places, z: np.ndarray | None) -> tuple:
+def _arrays(places: Places, z: np.ndarray | None = None) -> tuple:
     normal = np.zeros_like(places.x) if places.normal is None else places.normal
     jets = np.zeros((len(places.x), places.basis.shape[2])) if z is None else places.jets(z)
     return places.x, places.region.astype(np.int32), places.cell.astype(np.int32), normal, jets
 
 
-def _pieces(function: Any, head: tuple, arrays: tuple, t: float) -> Any:
-    """A function of many points, a piece of one size at a time."""
+def _pieces(function: Any, head: tuple, arrays: tuple, t: Any) -> Any:
+    """A function of many points and times, a piece of one size at a time."""
     count, found = len(arrays[0]), []
-    time = jnp.asarray(float(t))
+    times = np.broadcast_to(np.asarray(t, float), (count,))
     for start in range(0, count, _PIECE):
         rows = np.minimum(np.arange(start, start + _PIECE), count - 1)
-        found.append(function(*head, tuple(jnp.asarray(a[rows]) for a in arrays), time))
+        found.append(function(*head, tuple(a[rows] for a in arrays), times[rows]))
     joined = jax.tree.map(lambda *parts: np.concatenate([np.asarray(p) for p in parts]), *found)
     return jax.tree.map(lambda a: a[:count], joined)
 
 
 @eqx.filter_jit
 def _nodal(fields: Any, name: str, places: tuple, t: Array) -> tuple[Array, Array]:
-    def at(x):
-        return jax.jvp(lambda s: fields(x, s)[name], (t,), (jnp.ones_like(t),))
+    def at(x, now):
+        return jax.jvp(lambda s: fields(x, s)[name], (now,), (jnp.ones_like(now),))
 
-    return jax.vmap(at)(*places)
+    return jax.vmap(at)(*places, t)
 
 
 @eqx.filter_jit
@@ -286,4 +298,7 @@ def _lifted(groups: tuple, size: int, t: Array) -> tuple[Array, Array]:
             z = group.set(z, s)
         return z
 
-    return jax.jvp(lifted, (t,), (jnp.ones_like(t),))
+    def both(s: Array) -> tuple[Array, Array]:
+        return jax.jvp(lifted, (s,), (jnp.ones_like(s),))
+
+    return both(t) if t.ndim == 0 else jax.vmap(both)(t)

@@ -91,12 +91,13 @@ def _parts(form: Form, mass: sp.csr_matrix, times) -> dict[str, float]:
     problem = form.assembly.problem
     assert problem.time is not None
     equation = boundary = 0.0
-    for t, weight in times:
-        value, rate = form.assembly.prescribed(t)
-        lift = form.extension(value)
-        right = -form.assembly.residual(t) - mass @ form.extension(rate)
+    at = np.array([t for t, _ in times])
+    values, rates = form.assembly.prescribed(at)
+    residuals = form.assembly.residuals(at)
+    for (_, weight), value, rate, residual in zip(times, values, rates, residuals, strict=True):
+        right = -residual - mass @ form.extension(rate)
         equation += weight * form.energy(form.representer(right))
-        boundary += weight * form.energy(lift)
+        boundary += weight * form.energy(form.extension(value))
     start = problem.time[0]
     fields = {name: problem.initial[name] for name in problem.evolving}
     first, _ = form.assembly.interpolate(lambda x, t: {n: u(x) for n, u in fields.items()}, start)
