@@ -135,7 +135,12 @@ class Predictions:
     def jacobian(self, z: Any) -> tuple[np.ndarray, str]:
         """∂r/∂z, (n, P), and how it was found."""
         if self.unknowns.problem.steady:
-            return _checked(lambda: _forward(*self._arguments(z))), "forward derivatives"
+            try:
+                return _checked(lambda: _forward(*self._arguments(z))), "forward derivatives"
+            except TypeError as error:
+                # Some methods have reverse derivatives alone, one solve for each datum.
+                if "forward-mode" not in str(error):
+                    raise
         z = np.asarray(z, float)
         # The derivatives of a march in time are in reverse mode, one march for each datum.
         columns = []
