@@ -8,7 +8,8 @@ import pytest
 import physml as pm
 
 X = np.linspace(0.04, 0.96, 24)[:, None]
-METHOD = pm.FiniteElement(cells=8)
+# Exact for these cubic solutions.
+METHOD = pm.FiniteElement(degree=3, cells=8)
 
 
 class Loads(pm.PDE):
