@@ -126,11 +126,11 @@ def _is_coefficient(params: Any) -> np.ndarray:
 def _eliminated(weights: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
     """The coefficients' columns without what the weights' columns span."""
     size = np.linalg.norm(weights, axis=0)
-    q, r, _ = scipy.linalg.qr(
+    q, r, _ = scipy.linalg.qr(  # pyright: ignore[reportAssignmentType]
         weights / np.where(size > 0, size, 1.0), mode="economic", pivoting=True
     )
     diagonal = np.abs(np.diag(r))
-    basis = q[:, : int((diagonal > _RANK * diagonal[0]).sum())]
+    basis = np.asarray(q)[:, : int((diagonal > _RANK * diagonal[0]).sum())]
     left = coefficients - basis @ (basis.T @ coefficients)
     # A second time, since the first leaves round-off of the size of what it took away.
     return left - basis @ (basis.T @ left)

@@ -101,7 +101,7 @@ def gaussian_covariance(
     largest = float(size.max(initial=0.0))
     blind = np.flatnonzero(size <= 1e-13 * largest) if largest > 0 else np.arange(count)
     if len(blind):
-        names = ", ".join(labels[i] for i in blind[:6])
+        names = ", ".join(labels[int(i)] for i in blind[:6])
         raise ValueError(
             f"the observations do not depend on {names}: their number is not determined; observe "
             "where it matters, leave it out of `where`, or give prior=… (deviations)"

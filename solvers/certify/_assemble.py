@@ -64,7 +64,7 @@ class Places:
         data = left @ right.reshape(cells, q * jets, local)
         rows = np.repeat(self.dofs, local, axis=1).ravel()
         columns = np.tile(self.dofs, (1, local)).ravel()
-        return sp.coo_matrix((data.ravel(), (rows, columns)), (size, size)).tocsr()
+        return sp.csr_matrix((data.ravel(), (rows, columns)), (size, size))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,15 +246,19 @@ def _density(problem: Problem, part: str, jet: Array, x, t, region, cell, normal
 
 @eqx.filter_jit
 def _density_piece(problem: Problem, part: str, places: tuple, t: Array) -> Array:
-    return jax.vmap(lambda x, r, c, n, j, s: _density(problem, part, j, x, s, r, c, n))(*places, t)
+    x, region, cell, normal, jets = places
+    return jax.vmap(lambda y, r, c, n, j, s: _density(problem, part, j, y, s, r, c, n))(
+        x, region, cell, normal, jets, t
+    )
 
 
 @eqx.filter_jit
 def _tangent_piece(problem: Problem, part: str, places: tuple, t: Array) -> Array:
-    def at(x, r, c, n, jet, s):
-        return jax.jacfwd(lambda j: _density(problem, part, j, x, s, r, c, n))(jet)
+    def at(y, r, c, n, jet, s):
+        return jax.jacfwd(lambda j: _density(problem, part, j, y, s, r, c, n))(jet)
 
-    return jax.vmap(at)(*places, t)
+    x, region, cell, normal, jets = places
+    return jax.vmap(at)(x, region, cell, normal, jets, t)
 
 
 def _values(problem: Problem, part: str, places: Places, t: float, z: Any = None) -> np.ndarray:
@@ -287,7 +291,7 @@ def _nodal(fields: Any, name: str, places: tuple, t: Array) -> tuple[Array, Arra
     def at(x, now):
         return jax.jvp(lambda s: fields(x, s)[name], (now,), (jnp.ones_like(now),))
 
-    return jax.vmap(at)(*places, t)
+    return jax.vmap(at)(places[0], t)
 
 
 @eqx.filter_jit

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -119,7 +120,7 @@ def energy_form(problem: Problem, mesh: Mesh) -> Form:
 def meshes(problem: Problem, levels: int, finer: int = 1) -> Iterator[Mesh]:
     """Meshes of the domain, each twice as fine as the last."""
     domain, dim = problem.domain, problem.dim
-    options = {"shape": _SHAPES[dim]} if isinstance(domain, Box) else {}
+    options: dict[str, Any] = {"shape": _SHAPES[dim]} if isinstance(domain, Box) else {}
     if domain.is_curved:
         options = {"curved": True}
     for level in range(levels):
