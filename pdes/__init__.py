@@ -27,6 +27,7 @@ from pdes._coefficient import (
 from pdes._dependence import Dependence, depends_on, term_dependence
 from pdes._equation import Balance, Constraint, Definition, NoStorage
 from pdes._fields import Components, FieldKind, Scalar, Vector
+from pdes._karhunen_loeve import KarhunenLoeve
 from pdes._manufactured import manufactured
 from pdes._observations import Observations
 from pdes._pde import PDE, Form
@@ -82,6 +83,7 @@ __all__ = [
     "Function",
     "Intersection",
     "Interval",
+    "KarhunenLoeve",
     "LShape",
     "Mesh",
     "MeshDomain",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pdes import Function as Function
     from pdes import Intersection as Intersection
     from pdes import Interval as Interval
+    from pdes import KarhunenLoeve as KarhunenLoeve
     from pdes import LShape as LShape
     from pdes import Mesh as Mesh
     from pdes import MeshDomain as MeshDomain
@@ -73,11 +74,13 @@ if TYPE_CHECKING:
     from physml import networks as networks
     from physml import optimizers as optimizers
     from physml import training as training
-    from physml._fit import Fit as Fit
-    from physml._fit import fit as fit
     from physml._solve import solve as solve
     from physml.compare import Comparison as Comparison
     from physml.compare import compare as compare
+    from physml.inverse import Fit as Fit
+    from physml.inverse import Posterior as Posterior
+    from physml.inverse import fit as fit
+    from physml.inverse import laplace as laplace
     from physml.methods import CPINN as CPINN
     from physml.methods import PINN as PINN
     from physml.methods import VPINN as VPINN
@@ -123,6 +126,7 @@ if TYPE_CHECKING:
     from solvers import SolverError as SolverError
     from solvers import Stats as Stats
     from solvers import eigenvalues as eigenvalues
+    from solvers.certify import Certificate as Certificate
     from solvers.fem import AdaptiveFiniteElement as AdaptiveFiniteElement
     from solvers.fem import DiscontinuousGalerkin as DiscontinuousGalerkin
     from solvers.fem import Estimate as Estimate
@@ -151,6 +155,7 @@ _EXPORTS: dict[str, str] = {
     "ByRegion": "pdes",
     "CPINN": "physml.methods",
     "CellData": "pdes",
+    "Certificate": "solvers.certify",
     "Chebyshev": "solvers.spectral",
     "Coefficient": "pdes",
     "Comparison": "physml.compare",
@@ -180,7 +185,7 @@ _EXPORTS: dict[str, str] = {
     "FieldCondition": "pdes",
     "FiniteElement": "solvers.fem",
     "FiniteVolume": "solvers.fv",
-    "Fit": "physml._fit",
+    "Fit": "physml.inverse",
     "Form": "pdes",
     "Fourier": "solvers.spectral",
     "FourierFeatures": "physml.networks",
@@ -193,6 +198,7 @@ _EXPORTS: dict[str, str] = {
     "Interval": "pdes",
     "JetBlock": "physml.optimizers",
     "KFAC": "physml.optimizers",
+    "KarhunenLoeve": "pdes",
     "LBFGS": "physml.optimizers",
     "LShape": "pdes",
     "LogUniform": "physml.surrogates",
@@ -216,6 +222,7 @@ _EXPORTS: dict[str, str] = {
     "Pin": "pdes",
     "Point": "pdes",
     "Polygon": "pdes",
+    "Posterior": "physml.inverse",
     "Problem": "pdes",
     "RandomFeatures": "physml.methods",
     "Rectangle": "pdes",
@@ -247,9 +254,10 @@ _EXPORTS: dict[str, str] = {
     "eigenvalues": "solvers",
     "energy": "solvers.spectral",
     "estimate": "solvers.fem",
-    "fit": "physml._fit",
+    "fit": "physml.inverse",
     "generate": "physml.surrogates",
     "joined_mesh": "pdes",
+    "laplace": "physml.inverse",
     "load": "solvers.output",
     "load_dataset": "physml.surrogates",
     "load_surrogate": "physml.surrogates",

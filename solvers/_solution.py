@@ -53,6 +53,11 @@ class Representation(eqx.Module):
         """Times at which states are kept, (frames,), for output; None where t is continuous
         (networks) or the problem steady."""
 
+    @property
+    def continuous(self) -> bool:
+        """Whether the fields have no jumps inside the domain."""
+        return True
+
 
 class KnownTimes(Representation):
     """A representation that answers at some times only, and refuses others.
@@ -167,6 +172,36 @@ class Solution(eqx.Module):
         from solvers.fem import reaction
 
         return reaction(self, field, over, t)
+
+    def certify(
+        self,
+        kind: str = "auto",
+        *,
+        reference: Any = None,
+        tolerance: float = 0.05,
+        levels: int = 3,
+    ) -> Any:
+        """Estimates the error without the exact solution: a `Certificate`, which prints.
+
+        "energy": of linear, symmetric, positive definite steady problems, the residual's dual norm
+        (its Riesz representer in a finite element space) with the mismatch of boundary values;
+        "parabolic": the same in time with the initial error; both equal the error in their norm up
+        to discretisation. "difference": the distance to a numerical solution that is solved at
+        growing resolutions until its own error is a tenth of that. Finite element solutions
+        have "residual" and "zz", see `pm.estimate`.
+
+        Arguments:
+            kind: one of these, or "auto". reference: a method or solution, or several from coarse
+                to fine, for "difference". tolerance: relative change of the estimate at which
+                its own mesh is fine enough. levels: meshes at most.
+
+        Raises:
+            NotApplicable: no such certificate for this problem; names what there is.
+            ValueError: options out of range, or a solution that is not finite.
+        """
+        from solvers.certify import certify
+
+        return certify(self, kind, reference=reference, tolerance=tolerance, levels=levels)
 
     def plot(self, field: str | None = None, t: float | None = None, **options: Any) -> Any:
         """A matplotlib Figure of one field (by default the first), at one time or over all.

@@ -51,6 +51,13 @@ def test_inverse_burgers():
     assert neural == pytest.approx(0.05, rel=0.05)
 
 
+def test_fit_with_error_bars():
+    numbers = load("fit_with_error_bars").main(budget=None, steps=25)
+    assert numbers["off"] < 3.0
+    assert numbers["bound"] == pytest.approx(1.0, abs=0.05)
+    assert 0.5 < numbers["effectivity"] < 5.0
+
+
 def test_network_coefficient():
     assert load("network_coefficient").main() < 0.05
 

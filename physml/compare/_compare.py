@@ -44,6 +44,7 @@ def compare(
     progress: bool = False,
     resolution: int | None = None,
     frames: int = 41,
+    certify: bool | None = None,
 ) -> Comparison:
     """Solves `problem` by each method and measures the answers on one lattice.
 
@@ -63,6 +64,9 @@ def compare(
         progress: say on the terminal what runs.
         resolution: number of points in space at which errors are measured.
         frames: number of times, evenly spaced from start to end.
+        certify: estimate the error of each neural solution without the reference as well, see
+            `Solution.certify`, and show it with its effectivity. By default where training took
+            long enough for it to be cheap, 20 s.
 
     Raises:
         TypeError, ValueError: arguments of another kind or out of range.
@@ -74,7 +78,9 @@ def compare(
         raise ValueError("resume=True needs out=…, the folder with the results so far")
     folder = None if out is None else writable_folder(out)
     where, times = grid(problem, resolution, frames)
-    job = _Job(problem, where, times, budget, steps, tuple(seeds), folder, resume, progress)
+    job = _Job(
+        problem, where, times, budget, steps, tuple(seeds), folder, resume, progress, certify
+    )
     job.open(methods)
     yardstick, labelled, used = _find_yardstick(job, methods, reference)
     rows = tuple(job.row(label, method, yardstick, method is used) for label, method in labelled)
@@ -138,6 +144,7 @@ class _Job:
     folder: Path | None
     resume: bool
     progress: bool
+    certify: bool | None = None
 
     def open(self, methods: Sequence[Method]) -> None:
         """Writes what the folder is for, or checks it when resuming.
@@ -201,7 +208,13 @@ class _Job:
         limit = f" (budget {self.budget:g} s)" if method.neural and self.budget else ""
         self.say(f"[bold]{label}[/bold]{note}{limit} …")
         trial = run_trial(
-            self.problem, method, run, self.where, self.times, yardstick if monitor else None
+            self.problem,
+            method,
+            run,
+            self.where,
+            self.times,
+            yardstick if monitor else None,
+            self.certify if method.neural else False,
         )
         if place is not None:
             save_trial(place, trial, digest)

@@ -22,6 +22,8 @@ class Trial:
             it ran.
         compile_seconds, run_seconds: as the method reports them; wall_seconds: in all.
         unknowns, iterations, peak_memory (bytes above the start), notes: see `Stats`.
+        certificate: the estimate of the error without the reference, see `certificate_of`; None
+            where none was made.
         sample: the fields on the common lattice; None unless solved.
     """
 
@@ -37,6 +39,7 @@ class Trial:
     iterations: int = 0
     peak_memory: int = 0
     notes: tuple[str, ...] = ()
+    certificate: dict[str, Any] | None = None
     sample: Sample | None = None
 
     @property
@@ -48,6 +51,19 @@ class Trial:
     def l2(self) -> float:
         """The largest relative L2 error of any field, NaN without a reference."""
         return max((e.l2 for e in self.errors.values()), default=math.nan)
+
+    @property
+    def effectivity(self) -> float:
+        """Estimated by true error: in the certificate's norm where the exact solution is known,
+        else relative errors in L² against the reference; NaN where there is neither."""
+        if self.certificate is None:
+            return math.nan
+        known = self.certificate["effectivity"]
+        if known is not None:
+            return known
+        if self.certificate["kind"] not in ("difference", "correction") or not self.l2 > 0:
+            return math.nan
+        return self.certificate["relative"] / self.l2
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the sample, for JSON."""

@@ -31,7 +31,15 @@ def columns(comparison: Comparison) -> tuple[str, ...]:
     for name in names:
         heads += [f"L2 error {name}" if several else "relative L2 error"]
         heads += [f"max {name}" if several else "max error"]
+    if certified(comparison):
+        heads += ["certificate", "effectivity"]
     return (*heads, "compile s", "run s", "unknowns", "peak memory")
+
+
+def certified(comparison: Comparison) -> list[Trial]:
+    """The trials that are shown and have a certificate."""
+    shown = [row.median for row in comparison.rows]
+    return [trial for trial in shown if trial is not None and trial.certificate is not None]
 
 
 def measured_fields(comparison: Comparison) -> tuple[str, ...]:
@@ -67,6 +75,8 @@ def _line(comparison: Comparison, row: Row) -> Line:
         for name in yardstick.fields:
             cells.append(_error(row, yardstick, name, "l2"))
             cells.append(_error(row, yardstick, name, "max"))
+    if certified(comparison):
+        cells += _certificate(trial)
     cells += [
         seconds(trial.compile_seconds),
         seconds(trial.run_seconds),
@@ -76,6 +86,18 @@ def _line(comparison: Comparison, row: Row) -> Line:
     failed = len(row.trials) - len(row.solved)
     message = f"{failed} of {len(row.trials)} seeds failed: {row.message}" if failed else ""
     return Line(label, row.status, tuple(cells), message)
+
+
+def _certificate(trial: Trial) -> list[str]:
+    """The relative estimate with its kind, and its effectivity."""
+    found = trial.certificate
+    if found is None or found["relative"] is None:
+        return ["–", "–"]
+    ratio = trial.effectivity
+    return [
+        f"{found['relative']:.2e} ({found['kind']})",
+        "–" if math.isnan(ratio) else f"{ratio:.2f}",
+    ]
 
 
 def _error(row: Row, yardstick: Yardstick, name: str, kind: str) -> str:
@@ -135,7 +157,24 @@ def caption(comparison: Comparison) -> list[str]:
         out.append(f"estimated error of the reference, relative L2: {floors} ({yardstick.how})")
     if any(below_floor(row, yardstick) for row in comparison.rows):
         out.append("“<”: not told apart from the reference's own error")
-    return out
+    return out + _certificates(comparison)
+
+
+def _certificates(comparison: Comparison) -> list[str]:
+    """What the certificates are, and why some are missing."""
+    trials = certified(comparison)
+    if not trials:
+        return []
+    out = [
+        "certificate: relative error as estimated without the reference; effectivity: estimated "
+        "by true error in the same norm"
+    ]
+    kinds = {}
+    for trial in trials:
+        found = trial.certificate or {}
+        text = found["norm"] or f"not made: {found['explanation']}"
+        kinds.setdefault(f"“{found['kind']}”: {text}", None)
+    return [*out, *kinds]
 
 
 def _article(label: str) -> str:

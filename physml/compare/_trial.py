@@ -14,11 +14,13 @@ from physml._folder import append_json, read_jsonl
 from physml.compare._memory import PeakMemory
 from physml.compare._row import Trial
 from physml.compare._yardstick import Yardstick
-from solvers import KnownTimes, Method, NotApplicable, Run
+from solvers import KnownTimes, Method, NotApplicable, Run, Solution
 from solvers.output import Lattice, Sample, evaluate
 
 _CURVE = "curve.jsonl"
 _LONGEST_MESSAGE = 600
+# Seconds of training beside which a certificate is cheap.
+_WORTH_IT = 20.0
 
 
 def run_trial(
@@ -28,8 +30,13 @@ def run_trial(
     where: Lattice,
     times: Any,
     yardstick: Yardstick | None,
+    certify: bool | None = False,
 ) -> Trial:
-    """Solves and samples. Exceptions become a failed trial; KeyboardInterrupt passes."""
+    """Solves and samples. Exceptions become a failed trial; KeyboardInterrupt passes.
+
+    Arguments:
+        certify: estimate the error as well; None does so where it is cheap beside the solve.
+    """
     curve: list[tuple[float, float]] = []
     if run.directory is not None:
         file = run.directory / _CURVE
@@ -59,6 +66,7 @@ def run_trial(
         message = f"[not_finite] the field {bad[0]!r} is not finite at some sampled points"
         return Trial(run.seed, "failed", message, curve=tuple(curve), wall_seconds=wall)
     stats = solution.stats
+    wanted = wall >= _WORTH_IT if certify is None else certify
     return Trial(
         seed=run.seed,
         status="solved",
@@ -70,8 +78,28 @@ def run_trial(
         iterations=int(stats.iterations),
         peak_memory=int(stats.peak_memory) or peak.bytes,
         notes=tuple(str(note) for note in stats.notes),
+        certificate=certificate_of(solution) if wanted else None,
         sample=Sample(where, times, problem.steady, values, problem.name, method.name),
     )
+
+
+def certificate_of(solution: Solution) -> dict[str, Any] | None:
+    """The certificate of a solution as plain data, with its effectivity where the exact solution
+    is known; where it failed, the message in its place."""
+    try:
+        found = solution.certify()
+    except Exception as error:
+        return {
+            "kind": "none", "estimate": None, "relative": None, "norm": "", "constant": None,
+            "seconds": 0.0, "explanation": message_of(error), "effectivity": None,
+        }  # fmt: skip
+    problem = solution.problem
+    known = found.distance is not None and set(problem.exact) >= set(problem.shapes)
+    effectivity = found.effectivity() if known else None
+    kept = ("kind", "estimate", "relative", "norm", "constant", "seconds", "explanation")
+    out: dict[str, Any] = {name: getattr(found, name) for name in kept}
+    finite = effectivity is not None and np.isfinite(effectivity)
+    return {**out, "effectivity": effectivity if finite else None}
 
 
 def answered_times(representation: Any, times: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from pdes import Box, Problem
+from pdes import Box, Observations, Problem
 from physml.losses import (
     Collocation,
     Decomposed,
@@ -91,8 +91,18 @@ class CPINN(Method):
     def discretize(self, problem: Problem) -> Setup:
         return self.setup(problem, 0)
 
-    def setup(self, problem: Problem, seed: int) -> Setup:
-        """The objective, its parameters and its points."""
+    def setup(
+        self,
+        problem: Problem,
+        seed: int,
+        observations: tuple[Observations, ...] = (),
+        where: Callable | None = None,
+    ) -> Setup:
+        """The objective, its parameters and its points.
+
+        Arguments:
+            observations: measured values to match. where: pde -> coefficients to identify.
+        """
         self.check(problem)
         dtype = check_precision(self.dtype)
         parts = make_partition(problem, self.partition)
@@ -105,8 +115,9 @@ class CPINN(Method):
             shaping=hard.shaping,
         )
         network = self._networks(trial, seed, dtype)
-        params, static = split({"network": network, "pde": None})
-        objective = self._objective(problem, trial, static, hard)
+        identified = None if where is None else where(problem.pde)
+        params, static = split({"network": network, "pde": identified})
+        objective = self._objective(problem, trial, static, hard, where, tuple(observations))
         return Setup(
             objective,
             params,
@@ -134,12 +145,15 @@ class CPINN(Method):
         keys = jax.random.split(jax.random.key(seed), count)
         return eqx.filter_jit(eqx.filter_vmap(make))(keys)
 
-    def _objective(self, problem: Problem, trial, static, hard: Hard) -> Decomposed:
+    def _objective(
+        self, problem: Problem, trial, static, hard: Hard, where, observations
+    ) -> Decomposed:
         jumps = ("value", "flux", "slab")
         weights = dict(self.weights or {})
         own = {name: w for name, w in weights.items() if name.split()[0] in jumps}
         others = {name: w for name, w in weights.items() if name not in own}
-        return Decomposed(Collocation(problem, trial, static, hard, others), own)
+        inside = Collocation(problem, trial, static, hard, others, where, observations)
+        return Decomposed(inside, own)
 
     def _sampler(self, objective: Decomposed) -> Callable[[Any, Any, int], Any]:
         problem = objective.inside.problem
@@ -165,11 +179,21 @@ class CPINN(Method):
         return sample
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
+        return self.fit(problem, (), None, run)
+
+    def fit(
+        self,
+        problem: Problem,
+        observations: tuple[Observations, ...],
+        where: Callable | None,
+        run: Run = Run(),  # noqa: B008  (immutable)
+    ) -> Solution:
+        """Solves and, with observations, identifies the coefficients `where(pde)`."""
         since = time.perf_counter()
         return train_setup(
             self,
             problem,
-            self.setup(problem, run.seed),
+            self.setup(problem, run.seed, observations, where),
             run,
             optimizer=self.optimizer,
             seconds=self.seconds,

@@ -19,7 +19,15 @@ from jaxtyping import Array
 from pdes import Problem
 from pdes._strong import complete
 from physml import training
-from physml.losses import Hard, Trial, TrialFunction, build_network, data_scales, problem_inputs
+from physml.losses import (
+    Hard,
+    PartitionTrial,
+    Trial,
+    TrialFunction,
+    build_network,
+    data_scales,
+    problem_inputs,
+)
 from physml.networks import MLP, combine
 from physml.optimizers import Adam, GaussNewton, Objective, Optimizer
 from physml.training import Phase
@@ -39,6 +47,10 @@ class NeuralFields(Representation):
 
     def frames(self) -> Array | None:
         return None
+
+    @property
+    def continuous(self) -> bool:
+        return not isinstance(self.trial, PartitionTrial)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from pdes import Box, Problem
+from pdes import Box, Observations, Problem
 from physml.losses import (
     Collocation,
     ReferenceTests,
@@ -86,18 +86,29 @@ class VPINN(Method):
     def discretize(self, problem: Problem) -> Setup:
         return self.setup(problem, 0)
 
-    def setup(self, problem: Problem, seed: int) -> Setup:
-        """The objective, its parameters and its elements."""
+    def setup(
+        self,
+        problem: Problem,
+        seed: int,
+        observations: tuple[Observations, ...] = (),
+        where: Callable | None = None,
+    ) -> Setup:
+        """The objective, its parameters and its elements.
+
+        Arguments:
+            observations: measured values to match. where: pde -> coefficients to identify.
+        """
         self.check(problem)
         dtype = check_precision(self.dtype)
         shapes = output_shapes(problem, mixed=True)
         hard = hard_constraints(problem, shapes, self.constraints)
         trial, network = one_network(problem, shapes, hard, self.network, seed, dtype)
-        params, static = partition({"network": network, "pde": None})
+        identified = None if where is None else where(problem.pde)
+        params, static = partition({"network": network, "pde": identified})
         weights = dict(self.weights or {})
         own = {name: w for name, w in weights.items() if name.split()[0] == "equation"}
         others = {name: w for name, w in weights.items() if name not in own}
-        conditions = Collocation(problem, trial, static, hard, others)
+        conditions = Collocation(problem, trial, static, hard, others, where, tuple(observations))
         sampler, note = self._sampler(conditions)
         return Setup(
             Variational(conditions, own, self._chunk(problem, params)),
@@ -165,11 +176,21 @@ class VPINN(Method):
         return sample, note
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
+        return self.fit(problem, (), None, run)
+
+    def fit(
+        self,
+        problem: Problem,
+        observations: tuple[Observations, ...],
+        where: Callable | None,
+        run: Run = Run(),  # noqa: B008  (immutable)
+    ) -> Solution:
+        """Solves and, with observations, identifies the coefficients `where(pde)`."""
         since = time.perf_counter()
         return train_setup(
             self,
             problem,
-            self.setup(problem, run.seed),
+            self.setup(problem, run.seed, observations, where),
             run,
             optimizer=self.optimizer,
             seconds=self.seconds,
