@@ -89,14 +89,15 @@ def one_network(
     factory: Any,
     seed: int,
     dtype: Any,
+    harmonics: int = 1,
 ) -> tuple[Trial, Any]:
     """The trial function of one network on the whole domain, and that network.
 
     Arguments:
         shapes: of the outputs, by field. factory: a network's factory or module, None for the
-            default.
+            default. harmonics: cos and sin inputs in each periodic direction.
     """
-    inputs = problem_inputs(problem)
+    inputs = problem_inputs(problem, harmonics=harmonics)
     trial = Trial(
         inputs=inputs,
         shapes=tuple(shapes.items()),

@@ -41,6 +41,7 @@ class PINN(Method):
         network: a factory `factory(in_size, out_size, key=key)` or a module of these sizes; its
             inputs are x and t in [−1, 1], with cos and sin in periodic directions. By default a
             tanh perceptron of about a thousand parameters.
+        harmonics: wavenumbers k of the inputs cos kθ, sin kθ in periodic directions.
         optimizer: an optimizer, a `Phase` or a sequence of them; Gauss–Newton by default.
         points: collocation points in the interior. boundary_points: on each part of the boundary
             (and twice as many at the start) where conditions are residuals.
@@ -70,12 +71,13 @@ class PINN(Method):
     seconds: float = eqx.field(static=True, default=60.0)
     tolerance: float = eqx.field(static=True, default=1e-22)
     dtype: str = eqx.field(static=True, default="float64")
+    harmonics: int = eqx.field(static=True, default=1)
 
     def __check_init__(self):
         schemes = ("rad", "sobol", "uniform", "grid")
         if self.sampling not in schemes:
             raise ValueError(f"sampling is one of {schemes}, got {self.sampling!r}")
-        for name in ("points", "boundary_points", "resample"):
+        for name in ("points", "boundary_points", "resample", "harmonics"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be positive, got {value!r}")
@@ -110,7 +112,7 @@ class PINN(Method):
         dtype = check_precision(self.dtype)
         shapes = output_shapes(problem, self.mixed)
         hard = hard_constraints(problem, shapes, self.constraints)
-        trial, network = one_network(problem, shapes, hard, self.network, seed, dtype)
+        trial, network = one_network(problem, shapes, hard, self.network, seed, dtype, self.harmonics)
         identified = None if where is None else where(problem.pde)
         params, static = partition({"network": network, "pde": identified})
         objective = Collocation(
