@@ -131,6 +131,4 @@ class _DelayedFlux(eqx.Module):
 
 
 def _later(p: Point, start: Array) -> Point:
-    return Point(
-        p.x, p.t + start.astype(p.x.dtype), p.values, p.gradients, p.n, p.region, p.cell
-    )
+    return Point(p.x, p.t + start.astype(p.x.dtype), p.values, p.gradients, p.n, p.region, p.cell)

@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from physml import networks as networks
     from physml import optimizers as optimizers
     from physml import training as training
+    from physml._ensemble import Ensemble as Ensemble
+    from physml._ensemble import ensemble as ensemble
     from physml._fit import Fit as Fit
     from physml._fit import fit as fit
     from physml._solve import solve as solve
@@ -81,7 +83,9 @@ if TYPE_CHECKING:
     from physml.methods import CPINN as CPINN
     from physml.methods import PINN as PINN
     from physml.methods import VPINN as VPINN
+    from physml.methods import Curriculum as Curriculum
     from physml.methods import RandomFeatures as RandomFeatures
+    from physml.methods import TimeSlabs as TimeSlabs
     from physml.networks import MLP as MLP
     from physml.networks import SIREN as SIREN
     from physml.networks import FourierFeatures as FourierFeatures
@@ -149,6 +153,7 @@ _EXPORTS: dict[str, str] = {
     "Condition": "pdes",
     "Constant": "pdes",
     "Constraint": "pdes",
+    "Curriculum": "physml.methods",
     "Cylinder": "pdes",
     "Dataset": "physml.surrogates",
     "DatasetError": "physml.surrogates",
@@ -160,6 +165,7 @@ _EXPORTS: dict[str, str] = {
     "Disk": "pdes",
     "Domain": "pdes",
     "Eigenmodes": "solvers",
+    "Ensemble": "physml._ensemble",
     "Estimate": "solvers.fem",
     "ExponentialFilter": "solvers.spectral",
     "Extrusion": "pdes",
@@ -213,6 +219,7 @@ _EXPORTS: dict[str, str] = {
     "SolverError": "solvers",
     "Stats": "solvers",
     "Surrogate": "physml.surrogates",
+    "TimeSlabs": "physml.methods",
     "Traction": "pdes",
     "Ultraspherical": "solvers.spectral",
     "Uniform": "physml.surrogates",
@@ -228,6 +235,7 @@ _EXPORTS: dict[str, str] = {
     "eigenvalues": "solvers",
     "dissipation": "solvers.spectral",
     "energy": "solvers.spectral",
+    "ensemble": "physml._ensemble",
     "estimate": "solvers.fem",
     "fit": "physml._fit",
     "generate": "physml.surrogates",

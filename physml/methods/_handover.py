@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -24,8 +23,7 @@ class Series(eqx.Module):
     """A function of one coordinate by its Fourier or Chebyshev series, (components,).
 
     Periodic: Σ aₖ cos kθ + bₖ sin kθ, θ = 2π(x − lower)/(upper − lower); else Σ aₖ Tₖ(ξ), ξ ∈
-    [−1, 1]. Powers come by doubling, z^(m+j) = z^m z^j and T_(m+j) = 2 T_m T_j − T_(m−j), so that
-    derivatives of any order are those of the series.
+    [−1, 1], by the recurrence of Clenshaw (1955).
     """
 
     cosines: Array
@@ -37,38 +35,26 @@ class Series(eqx.Module):
 
     def __call__(self, x: Array) -> Array:
         unit = (x[0] - self.lower) / (self.upper - self.lower)
-        count = self.cosines.shape[0]
+        a, b = self.cosines.astype(x.dtype), self.sines.astype(x.dtype)
         if self.periodic:
-            cos, sin = _circular(2 * np.pi * unit, count)
-            value = cos @ self.cosines.astype(x.dtype) + sin @ self.sines.astype(x.dtype)
+            angles = 2 * np.pi * unit * jnp.arange(len(a), dtype=x.dtype)
+            value = jnp.cos(angles) @ a + jnp.sin(angles) @ b
         else:
-            value = _chebyshev(2 * unit - 1, count) @ self.cosines.astype(x.dtype)
+            value = _clenshaw(a, 2 * unit - 1)
         return value.reshape(self.shape)
 
 
-def _circular(angle: Array, count: int) -> tuple[Array, Array]:
-    """cos kθ and sin kθ for k = 0 … count − 1."""
-    cos, sin = jnp.cos(angle)[None], jnp.sin(angle)[None]
-    while len(cos) < count - 1:
-        c, s = cos[-1], sin[-1]
-        cos, sin = (
-            jnp.concatenate([cos, c * cos - s * sin]),
-            jnp.concatenate([sin, s * cos + c * sin]),
-        )
-    one = jnp.ones_like(angle)[None]
-    return (
-        jnp.concatenate([one, cos[: count - 1]]),
-        jnp.concatenate([0 * one, sin[: count - 1]]),
-    )
+def _clenshaw(coefficients: Array, xi: Array) -> Array:
+    """Σ aₖ Tₖ(ξ), (components,)."""
 
+    def down(pair: tuple[Array, Array], a: Array) -> tuple[tuple[Array, Array], None]:
+        later, latest = pair
+        return (a + 2 * xi * later - latest, later), None
 
-def _chebyshev(xi: Array, count: int) -> Array:
-    """Tₖ(ξ) for k = 0 … count − 1."""
-    values = jnp.stack([jnp.ones_like(xi), xi])
-    while len(values) < count:
-        m = len(values) - 1
-        values = jnp.concatenate([values, 2 * values[m] * values[1:] - values[m - 1 :: -1]])
-    return values[:count]
+    # A loop, since its program is as short for a thousand terms as for two.
+    zero = jnp.zeros_like(coefficients[0])
+    (first, second), _ = jax.lax.scan(down, (zero, zero), coefficients[:0:-1])
+    return coefficients[0] + xi * first - second
 
 
 class Previous(eqx.Module):
@@ -167,4 +153,3 @@ def _coefficients(values: np.ndarray, n: int, periodic: bool) -> tuple[np.ndarra
     a[0] /= 2
     a[-1] /= 2
     return a, np.zeros_like(a)
-

@@ -20,6 +20,7 @@ from pdes import Problem
 from pdes._strong import complete
 from physml import training
 from physml.losses import Hard, Trial, TrialFunction, build_network, data_scales, problem_inputs
+from physml.methods._failures import check_answer
 from physml.networks import MLP, combine
 from physml.optimizers import Adam, GaussNewton, Objective, Optimizer
 from physml.training import Phase
@@ -142,15 +143,18 @@ def train_setup(
     resample: int | None,
     tolerance: float,
     since: float,
+    weighting: training.Weighting | None = None,
 ) -> Solution:
     """Trains and makes the solution.
 
     Arguments:
         seconds: budget, all included, where the run gives none. since: when the solve began.
         tolerance: the loss, relative to its first value, at which training ends.
+        weighting: weights that adapt during the training.
 
     Raises:
-        SolverError: the loss became non-finite; the message names the block and the point.
+        SolverError: the loss became non-finite; the message names the block and the point. Or the
+            answer is trivial, or a condition starved by its weight (see `check_answer`).
     """
     remaining = _remaining(run, seconds, since)
     settings = training.Run(
@@ -175,8 +179,10 @@ def train_setup(
         default_phases(problem, run.steps, remaining) if optimizer is None else optimizer,
         sampler=setup.sampler,
         validation=None if resample is None else _kept_apart(setup, run),
+        weighting=weighting,
         run=settings,
     ).check()
+    check_answer(setup.objective, setup.params, result.params, result.batch, result.weights)
     stats = Stats(
         unknowns=count_parameters(setup.params),
         compile_seconds=result.compile_seconds,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -17,9 +15,16 @@ from jaxtyping import Array
 from pdes import Problem
 from pdes._window import window
 from physml.methods._handover import FEWEST, handover
-from physml.methods._warm import share, warm_started
-from physml.training._checkpoint import load, prepare_folder, restore, save
-from solvers import Method, Representation, Run, Solution, Stats
+from physml.methods._stages import (
+    check_inner,
+    joined_stats,
+    seconds_left,
+    share,
+    solve_stage,
+    stage_folder,
+    warm_started,
+)
+from solvers import Method, Representation, Run, Solution
 
 
 class TimeSlabs(Method):
@@ -50,11 +55,7 @@ class TimeSlabs(Method):
     warm: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self):
-        if not isinstance(self.method, Method) or not self.method.neural:
-            raise ValueError(
-                "TimeSlabs takes a neural method such as pm.PINN(), got "
-                f"{getattr(self.method, 'name', self.method)!r}; numerical ones step by themselves"
-            )
+        check_inner("TimeSlabs", self.method)
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 2:
             raise ValueError(f"TimeSlabs needs a whole number of slabs ≥ 2, got {self.count!r}")
 
@@ -94,24 +95,16 @@ class TimeSlabs(Method):
                 data, rates, terms = handover(problem, done[-1].representation, length, terms)
             slab = window(problem, edges[k], length, data, rates)
             own = self._run(run, k, since, done, problem, edges)
-            solution = _finished(method, slab, own) if run.resume else None
-            if solution is None:
-                solution = method.solve(slab, own)
-                _finish(solution, own)
-            done.append(solution)
+            done.append(solve_stage(method, slab, own))
             if self.warm:
-                method = warm_started(method, solution)
+                method = warm_started(method, done[-1])
         return _joined(problem, self, edges, done)
 
     def _run(self, run: Run, k: int, since: float, done, problem: Problem, edges) -> Run:
         """What the k-th slab may use, and where it keeps its files."""
         steps = None if run.steps is None else share(run.steps, self.count)[k]
-        budget = run.budget
-        if budget is None and run.steps is None:
-            budget = getattr(self.method, "seconds", None)
-        if budget is not None:
-            left = budget - (time.perf_counter() - since)
-            budget = max(left / (self.count - k), 1e-3)
+        left = seconds_left(self.method, run, since)
+        budget = None if left is None else left / (self.count - k)
         monitor = None
         if run.monitor is not None:
             report, before = run.monitor, tuple(done)
@@ -120,9 +113,7 @@ class TimeSlabs(Method):
             def monitor(current: Solution, seconds: float) -> None:
                 report(_joined(problem, self, edges, [*before, current]), spent + seconds)
 
-        folder = None if run.directory is None else run.directory / f"slab-{k:03d}"
-        if folder is not None:
-            prepare_folder(folder)
+        folder = stage_folder(run, f"slab-{k:03d}")
         return dataclasses.replace(
             run, budget=budget, steps=steps, directory=folder, monitor=monitor
         )
@@ -175,28 +166,9 @@ class SlabFields(Representation):
 def _joined(problem: Problem, method: Method, edges: np.ndarray, done: list[Solution]) -> Solution:
     """One solution of all slabs so far; a time that none has reached is given the last."""
     groups, sizes = _grouped([s.representation for s in done])
-    known = jnp.asarray(edges[: len(done) + 1])
-    fields = SlabFields(groups, sizes, known)
+    fields = SlabFields(groups, sizes, jnp.asarray(edges[: len(done) + 1]))
     stats = [s.stats for s in done]
-    history, seconds, steps = [], 0.0, 0
-    for part in stats:
-        history += [(seconds + s, steps + k, loss) for s, k, loss in part.history]
-        seconds, steps = seconds + part.run_seconds, steps + part.iterations
-    joined = Stats(
-        unknowns=sum(s.unknowns for s in stats),
-        compile_seconds=sum(s.compile_seconds for s in stats),
-        run_seconds=seconds,
-        iterations=steps,
-        history=tuple(history),
-        notes=tuple(dict.fromkeys(note for s in stats for note in s.notes)),
-        extra={
-            "loss": max((s.extra.get("loss", float("nan")) for s in stats), default=float("nan")),
-            "slabs": [
-                {"loss": s.extra.get("loss"), "steps": s.iterations, "seconds": s.run_seconds}
-                for s in stats
-            ],
-        },
-    )
+    joined = joined_stats(stats, "slabs", sum(s.unknowns for s in stats))
     return Solution(problem, fields, method, joined, tuple(s.parameters for s in done))
 
 
@@ -224,29 +196,3 @@ def _stack(group: list[Any]) -> Any:
     arrays = [eqx.partition(part, eqx.is_array)[0] for part in group]
     static = eqx.partition(group[0], eqx.is_array)[1]
     return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), static)
-
-
-def _finish(solution: Solution, run: Run) -> None:
-    """Keep a finished slab: its parameters and what they cost."""
-    if run.directory is None:
-        return
-    stats = dataclasses.asdict(solution.stats)
-    record = json.loads(json.dumps(stats, default=str))
-    prepare_folder(run.directory / "finished")
-    save(run.directory / "finished", {"params": solution.parameters}, record)
-
-
-def _finished(method: Any, slab: Problem, run: Run) -> Solution | None:
-    """A slab that an earlier run finished, or None."""
-    folder: Path | None = None if run.directory is None else run.directory / "finished"
-    found = None if folder is None or not folder.is_dir() else load(folder)
-    if found is None:
-        return None
-    leaves, content = found
-    setup = method.setup(slab, run.seed)
-    params = restore(setup.params, leaves["params"], content["structure"]["params"], "params")
-    record = content["record"]
-    record["history"] = tuple((float(s), int(k), float(v)) for s, k, v in record["history"])
-    record["notes"] = tuple(record["notes"])
-    representation, solved = setup.represent(params)
-    return Solution(solved, representation, method, Stats(**record), params)
