@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -105,18 +106,24 @@ class TimeSlabs(Method):
         steps = None if run.steps is None else share(run.steps, self.count)[k]
         left = seconds_left(self.method, run, since)
         budget = None if left is None else left / (self.count - k)
-        monitor = None
-        if run.monitor is not None:
-            report, before = run.monitor, tuple(done)
-            spent = sum(s.stats.run_seconds for s in before)
-
-            def monitor(current: Solution, seconds: float) -> None:
-                report(_joined(problem, self, edges, [*before, current]), spent + seconds)
-
-        folder = stage_folder(run, f"slab-{k:03d}")
         return dataclasses.replace(
-            run, budget=budget, steps=steps, directory=folder, monitor=monitor
+            run,
+            budget=budget,
+            steps=steps,
+            directory=stage_folder(run, f"slab-{k:03d}"),
+            monitor=None if run.monitor is None else self._monitor(run, done, problem, edges),
         )
+
+    def _monitor(self, run: Run, done, problem: Problem, edges) -> Callable:
+        """Reports the slabs so far as one solution."""
+        report, before = run.monitor, tuple(done)
+        spent = sum(s.stats.run_seconds for s in before)
+        assert report is not None
+
+        def monitor(current: Solution, seconds: float) -> None:
+            report(_joined(problem, self, edges, [*before, current]), spent + seconds)
+
+        return monitor
 
 
 class SlabFields(Representation):

@@ -19,8 +19,12 @@ class Parabola(Network):
     """u = a + b ξ + c ξ²."""
 
     coefficients: jax.Array
-    in_size: int = eqx.field(static=True, default=1)
-    out_size: int = eqx.field(static=True, default=1)
+    in_size: int = eqx.field(static=True)
+    out_size: int = eqx.field(static=True)
+
+    def __init__(self, *coefficients):
+        self.coefficients = jnp.asarray(coefficients)
+        self.in_size = self.out_size = 1
 
     def __call__(self, x):
         return (self.coefficients @ jnp.stack([jnp.ones(()), x[0], x[0] ** 2]))[None]
@@ -35,12 +39,10 @@ LAPLACE = pm.Problem(
 
 
 def judged(weights, end, start=(0.0, 0.0, 1.0), adapted=None):
-    method = pm.PINN(
-        network=Parabola(jnp.asarray(start)), points=20, constraints="soft", weights=weights
-    )
+    method = pm.PINN(network=Parabola(*start), points=20, constraints="soft", weights=weights)
     setup = method.discretize(LAPLACE)
     batch = setup.sampler(jax.random.key(0), setup.params, 0)
-    after = partition({"network": Parabola(jnp.asarray(end)), "pde": None})[0]
+    after = partition({"network": Parabola(*end), "pde": None})[0]
     check_answer(setup.objective, setup.params, after, batch, adapted)
 
 

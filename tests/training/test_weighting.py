@@ -260,7 +260,7 @@ def test_a_single_precision_phase_is_a_run_in_single_precision():
     # Gauss–Newton then finishes in float64, to the digits of float64.
     both = train(OBJECTIVE, THETA, [first, GaussNewton()], batch=POINTS, run=Run(steps=20))
     alone = train(OBJECTIVE, THETA, GaussNewton(), batch=POINTS, run=Run(steps=20))
-    np.testing.assert_allclose(both.params, alone.params, rtol=1e-10)
+    np.testing.assert_allclose(both.params, alone.params, rtol=5e-9)
 
 
 def test_bad_schemes_are_refused():
