@@ -217,7 +217,7 @@ def random_features(name: str, method: pm.RandomFeatures) -> Iterable[Row]:
 
 
 FEATURES = {
-    # sin(x − 50 t) is linear in the inputs cos x and sin x, and has the frequency 25 in t ∈ [−1, 1].
+    # sin(x − 50 t) is linear in the inputs cos x and sin x, and of frequency 25 in t ∈ [−1, 1].
     "convection": pm.RandomFeatures(features=900, bandwidth=(1.0, 1.0, 30.0)),
     # sin 4πx cos 8πt has the frequencies 2π and 4π in [−1, 1].
     "wave": pm.RandomFeatures(features=800, bandwidth=16.0),
