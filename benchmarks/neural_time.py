@@ -131,12 +131,12 @@ CASES = {
         kuramoto_sivashinsky,
         1e-2,
         600.0,
-        pm.TimeSlabs(pinn(20, 2, 800, harmonics=4), 20),
+        pm.TimeSlabs(pinn(24, 2, 700, harmonics=5), 20),
         modes=512,
         step=2.5e-5,
     ),
     "heat": Case(pm.library.heat, 1e-8, 60.0, pinn(20, 2, 1200)),
-    "klein-gordon": Case(pm.library.klein_gordon, 1e-6, 120.0, pinn(20, 2, 1200)),
+    "klein-gordon": Case(pm.library.klein_gordon, 1e-6, 120.0, pm.TimeSlabs(pinn(16, 2, 800), 4)),
 }
 
 

@@ -139,8 +139,7 @@ class SlabFields(Representation):
 
     def values(self, x: Array, t: Array) -> dict[str, Array]:
         edges = self.edges.astype(t.dtype)
-        last = len(self.edges) - 2
-        inside = jnp.clip(jnp.searchsorted(edges, t, side="right") - 1, 0, last)
+        inside = jnp.sum(t >= edges[1:-1])
         total, first = None, 0
         for group, size in zip(self.groups, self.sizes, strict=True):
             total = self._add(total, group, first, size, inside, x, t, edges)

@@ -192,7 +192,7 @@ class Keep(Resampler):
         return {**batch, "inside": retain_resample_release(inside, size, fresh)}
 
 
-@pytest.mark.parametrize("scheme", [ResidualAttention(), SelfAdaptive(), Causal(), NTK(every=3)])
+@pytest.mark.parametrize("scheme", [ResidualAttention(), NTK(every=3)])
 def test_a_weighted_run_in_two_parts_equals_one(tmp_path, scheme):
     def run(steps, folder=None):
         options = Run(steps=steps, resample_every=2, checkpoint=folder)
