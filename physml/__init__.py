@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from physml import networks as networks
     from physml import optimizers as optimizers
     from physml import training as training
+    from physml._ensemble import Ensemble as Ensemble
+    from physml._ensemble import ensemble as ensemble
     from physml._solve import solve as solve
     from physml.compare import Comparison as Comparison
     from physml.compare import compare as compare
@@ -84,7 +86,9 @@ if TYPE_CHECKING:
     from physml.methods import CPINN as CPINN
     from physml.methods import PINN as PINN
     from physml.methods import VPINN as VPINN
+    from physml.methods import Curriculum as Curriculum
     from physml.methods import RandomFeatures as RandomFeatures
+    from physml.methods import TimeSlabs as TimeSlabs
     from physml.networks import MLP as MLP
     from physml.networks import SIREN as SIREN
     from physml.networks import FourierFeatures as FourierFeatures
@@ -163,6 +167,7 @@ _EXPORTS: dict[str, str] = {
     "Condition": "pdes",
     "Constant": "pdes",
     "Constraint": "pdes",
+    "Curriculum": "physml.methods",
     "Cylinder": "pdes",
     "DSGNAR": "physml.optimizers",
     "Dataset": "physml.surrogates",
@@ -176,6 +181,7 @@ _EXPORTS: dict[str, str] = {
     "Domain": "pdes",
     "Eigenmodes": "solvers",
     "EnergyNaturalGradient": "physml.optimizers",
+    "Ensemble": "physml._ensemble",
     "Estimate": "solvers.fem",
     "ExponentialFilter": "solvers.spectral",
     "Extrusion": "pdes",
@@ -238,6 +244,7 @@ _EXPORTS: dict[str, str] = {
     "SolverError": "solvers",
     "Stats": "solvers",
     "Surrogate": "physml.surrogates",
+    "TimeSlabs": "physml.methods",
     "Traction": "pdes",
     "Ultraspherical": "solvers.spectral",
     "Uniform": "physml.surrogates",
@@ -253,6 +260,7 @@ _EXPORTS: dict[str, str] = {
     "dissipation": "solvers.spectral",
     "eigenvalues": "solvers",
     "energy": "solvers.spectral",
+    "ensemble": "physml._ensemble",
     "estimate": "solvers.fem",
     "fit": "physml.inverse",
     "generate": "physml.surrogates",

@@ -73,7 +73,7 @@ class TrialFunction(eqx.Module):
     """
 
     shapes: eqx.AbstractVar[tuple[tuple[str, tuple[int, ...]], ...]]
-    scales: eqx.AbstractVar[tuple[float, ...]]
+    scales: eqx.AbstractVar[tuple[Any, ...]]
     shaping: eqx.AbstractVar[dict[str, Shaping]]
 
     @abc.abstractmethod
@@ -94,7 +94,8 @@ class Trial(TrialFunction):
 
     inputs: Inputs
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = eqx.field(static=True)
-    scales: tuple[float, ...] = eqx.field(static=True)
+    # Arrays: problems that differ in their data alone share a compiled program.
+    scales: tuple[Any, ...] = eqx.field(converter=lambda sizes: tuple(map(jnp.asarray, sizes)))
     shaping: dict[str, Shaping]
 
     def __call__(self, network: Any, x: Array, t: Array) -> dict[str, Array]:
@@ -106,7 +107,7 @@ def shaped_fields(output: Array, trial: TrialFunction, x: Array, t: Array) -> di
     fields, start = {}, 0
     for (name, shape), scale in zip(trial.shapes, trial.scales, strict=True):
         size = _size(shape)
-        value = scale * output[start : start + size]
+        value = jnp.asarray(scale, output.dtype) * output[start : start + size]
         start += size
         if name in trial.shaping:
             value = trial.shaping[name](value, x, t)

@@ -34,7 +34,7 @@ from physml.methods._neural import (
 )
 from physml.methods._pinn import default_points, exactness_notes, represent, unsupported_regions
 from physml.networks import partition as split
-from physml.training import residual_adaptive
+from physml.training import Weighting, residual_adaptive
 from solvers import Method, Run, Solution
 
 
@@ -74,6 +74,7 @@ class CPINN(Method):
     seconds: float = eqx.field(static=True, default=60.0)
     tolerance: float = eqx.field(static=True, default=1e-22)
     dtype: str = eqx.field(static=True, default="float64")
+    weighting: Weighting | None = None
 
     @property
     def name(self) -> str:
@@ -200,6 +201,7 @@ class CPINN(Method):
             resample=self.resample,
             tolerance=self.tolerance,
             since=since,
+            weighting=self.weighting,
         )
 
 

@@ -28,6 +28,7 @@ from physml.losses import (
     data_scales,
     problem_inputs,
 )
+from physml.methods._failures import check_answer
 from physml.networks import MLP, combine
 from physml.optimizers import Adam, GaussNewton, Objective, Optimizer
 from physml.training import Phase
@@ -101,14 +102,15 @@ def one_network(
     factory: Any,
     seed: int,
     dtype: Any,
+    harmonics: int = 1,
 ) -> tuple[Trial, Any]:
     """The trial function of one network on the whole domain, and that network.
 
     Arguments:
         shapes: of the outputs, by field. factory: a network's factory or module, None for the
-            default.
+            default. harmonics: cos and sin inputs in each periodic direction.
     """
-    inputs = problem_inputs(problem)
+    inputs = problem_inputs(problem, harmonics=harmonics)
     trial = Trial(
         inputs=inputs,
         shapes=tuple(shapes.items()),
@@ -153,15 +155,18 @@ def train_setup(
     resample: int | None,
     tolerance: float,
     since: float,
+    weighting: training.Weighting | None = None,
 ) -> Solution:
     """Trains and makes the solution.
 
     Arguments:
         seconds: budget, all included, where the run gives none. since: when the solve began.
         tolerance: the loss, relative to its first value, at which training ends.
+        weighting: weights that adapt during the training.
 
     Raises:
-        SolverError: the loss became non-finite; the message names the block and the point.
+        SolverError: the loss became non-finite; the message names the block and the point. Or the
+            answer is trivial, or a condition starved by its weight (see `check_answer`).
     """
     remaining = _remaining(run, seconds, since)
     settings = training.Run(
@@ -186,8 +191,10 @@ def train_setup(
         default_phases(problem, run.steps, remaining) if optimizer is None else optimizer,
         sampler=setup.sampler,
         validation=None if resample is None else _kept_apart(setup, run),
+        weighting=weighting,
         run=settings,
     ).check()
+    check_answer(setup.objective, setup.params, result.params, result.batch, result.weights)
     stats = Stats(
         unknowns=count_parameters(setup.params),
         compile_seconds=result.compile_seconds,

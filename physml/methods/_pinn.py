@@ -26,8 +26,9 @@ from physml.methods._neural import (
     sampler_seed,
     train_setup,
 )
+from physml.methods._refining import REFINING, Refining
 from physml.networks import partition
-from physml.training import residual_adaptive
+from physml.training import Weighting, residual_adaptive
 from solvers import Method, Run, Solution
 
 
@@ -41,12 +42,17 @@ class PINN(Method):
         network: a factory `factory(in_size, out_size, key=key)` or a module of these sizes; its
             inputs are x and t in [−1, 1], with cos and sin in periodic directions. By default a
             tanh perceptron of about a thousand parameters.
+        harmonics: wavenumbers k of the inputs cos kθ, sin kθ in periodic directions.
         optimizer: an optimizer, a `Phase` or a sequence of them; Gauss–Newton by default.
         points: collocation points in the interior. boundary_points: on each part of the boundary
             (and twice as many at the start) where conditions are residuals.
         constraints: "auto", "hard" (an error where it can't be had) or "soft".
-        sampling: "rad" (residual-adaptive, Wu et al. 2023), "sobol", "uniform" or "grid".
+        sampling: "rad" (residual-adaptive, Wu et al. 2023), "rar" or "rar-d" (points of large
+            residual are added in the place of uniform ones, Lu et al. 2021, Wu et al. 2023), "r3"
+            (points above the mean residual stay, Daw et al. 2023), "sobol", "uniform" or "grid".
         resample: steps between new points; None keeps them.
+        weighting: weights that adapt, from physml.training: `Causal`, `GradientNorm`, `NTK`,
+            `ResidualAttention`, `SelfAdaptive`; None for none.
         power, offset: k and c of the adaptive density |r|^k / mean |r|^k + c.
         weights: w by block ("equation u", "boundary left u", "initial u", …) or first word.
         mixed: definitions are outputs of the network with residuals of their own.
@@ -70,12 +76,14 @@ class PINN(Method):
     seconds: float = eqx.field(static=True, default=60.0)
     tolerance: float = eqx.field(static=True, default=1e-22)
     dtype: str = eqx.field(static=True, default="float64")
+    harmonics: int = eqx.field(static=True, default=1)
+    weighting: Weighting | None = None
 
     def __check_init__(self):
-        schemes = ("rad", "sobol", "uniform", "grid")
+        schemes = ("rad", *REFINING, "sobol", "uniform", "grid")
         if self.sampling not in schemes:
             raise ValueError(f"sampling is one of {schemes}, got {self.sampling!r}")
-        for name in ("points", "boundary_points", "resample"):
+        for name in ("points", "boundary_points", "resample", "harmonics"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be positive, got {value!r}")
@@ -110,7 +118,9 @@ class PINN(Method):
         dtype = check_precision(self.dtype)
         shapes = output_shapes(problem, self.mixed)
         hard = hard_constraints(problem, shapes, self.constraints)
-        trial, network = one_network(problem, shapes, hard, self.network, seed, dtype)
+        trial, network = one_network(
+            problem, shapes, hard, self.network, seed, dtype, self.harmonics
+        )
         identified = None if where is None else where(problem.pde)
         params, static = partition({"network": network, "pde": identified})
         objective = Collocation(
@@ -149,12 +159,17 @@ class PINN(Method):
             resample=self.resample,
             tolerance=self.tolerance,
             since=since,
+            weighting=self.weighting,
         )
 
     def _sampler(self, objective: Collocation) -> Callable[[Any, Any, int], Any]:
         inside = self.points or default_points(objective.problem)
         around = self.boundary_points or max(inside // 10, 64)
         counts = {"interior": inside, "boundary": around, "initial": 2 * around}
+        if self.sampling in REFINING:
+            return Refining(
+                objective, counts, self.sampling, self.power, self.offset, self.resample or 1
+            )
         adaptive = self.sampling == "rad"
         scheme = "sobol" if adaptive else self.sampling
 

@@ -53,8 +53,9 @@ class RandomFeatures(Method):
 
     Arguments:
         features: number of features of each field.
-        bandwidth: range of the frequencies w in ξ ∈ [−1, 1]; 1.3 to 1.6 times the highest of
-            the solution is best. None tries several on a smaller system and keeps the one with
+        bandwidth: range of the frequencies w in ξ ∈ [−1, 1], a number or one for each input (cos
+            and sin of a periodic direction are two); 1.3 to 1.6 times the highest of the solution
+            is best. None tries several on a smaller system and keeps the one with
             the least residual at points that it did not see.
         points, boundary_points: collocation points in the interior, and on each part of the
             boundary (twice as many at the start).
@@ -65,7 +66,7 @@ class RandomFeatures(Method):
     """
 
     features: int = eqx.field(static=True, default=800)
-    bandwidth: float | None = eqx.field(static=True, default=None)
+    bandwidth: float | tuple[float, ...] | None = eqx.field(static=True, default=None)
     points: int | None = eqx.field(static=True, default=None)
     boundary_points: int | None = eqx.field(static=True, default=None)
     activation: str = eqx.field(static=True, default="sin")
@@ -76,7 +77,7 @@ class RandomFeatures(Method):
     def __check_init__(self):
         if self.features < 1:
             raise ValueError(f"features must be positive, got {self.features!r}")
-        if self.bandwidth is not None and not self.bandwidth > 0:
+        if self.bandwidth is not None and not np.all(np.asarray(self.bandwidth) > 0):
             raise ValueError(f"bandwidth must be positive, got {self.bandwidth!r}")
 
     @property

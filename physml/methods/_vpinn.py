@@ -32,6 +32,7 @@ from physml.methods._neural import (
 )
 from physml.methods._pinn import exactness_notes, represent, unsupported_regions
 from physml.networks import partition
+from physml.training import Weighting
 from solvers import Method, Run, Solution
 
 
@@ -69,6 +70,7 @@ class VPINN(Method):
     seconds: float = eqx.field(static=True, default=60.0)
     tolerance: float = eqx.field(static=True, default=1e-22)
     dtype: str = eqx.field(static=True, default="float64")
+    weighting: Weighting | None = None
 
     @property
     def name(self) -> str:
@@ -197,6 +199,7 @@ class VPINN(Method):
             resample=self.resample,
             tolerance=self.tolerance,
             since=since,
+            weighting=self.weighting,
         )
 
 

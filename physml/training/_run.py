@@ -20,15 +20,20 @@ class Phase:
     """One optimizer for part of a run.
 
     It ends after `steps` steps or `seconds` seconds (`None`: no limit of its own), at a plateau, or
-    when the optimizer finds no step; then the next one starts.
+    when the optimizer finds no step; then the next one starts. With `dtype="float32"` a step is
+    computed in single precision, its parameters, batch and the objective's arrays: a first-order
+    optimizer starts in it, at half the memory traffic, and the next phase goes on in full.
     """
 
     optimizer: Optimizer
     steps: int | None = None
     seconds: float | None = None
+    dtype: str | None = None
 
     def __post_init__(self):
         _check_limits(self.steps, self.seconds)
+        if self.dtype not in (None, "float32", "float64"):
+            raise ValueError(f"a phase's dtype is 'float32', 'float64' or None, got {self.dtype!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +97,7 @@ class TrainingResult:
         history: (n, 3), seconds, step and loss. monitored: what the monitor returned, each with
             "seconds" and "step" added.
         batch: the last batch. notes: choices that the optimizers made.
+        weights: the last weights by block, where a weighting adapted them.
     """
 
     params: Any
@@ -106,6 +112,7 @@ class TrainingResult:
     monitored: tuple[dict[str, float], ...]
     batch: Any
     notes: tuple[str, ...] = ()
+    weights: dict[str, Any] | None = None
 
     def check(self) -> TrainingResult:
         """Itself; raises `SolverError` if the loss became non-finite."""

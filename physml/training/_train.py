@@ -16,9 +16,11 @@ from physml.optimizers import Info, Objective, Optimizer
 
 from . import _checkpoint
 from ._checkpoint import CheckpointError
+from ._data import Data, cast, precision
 from ._diagnosis import name_non_finite
 from ._records import Log, ProgressBar
 from ._run import Phase, Run, Status, TrainingResult, as_phases, check_budget
+from ._weighting import Weighting
 
 _REJECTIONS = 3
 
@@ -63,6 +65,7 @@ def train(
     batch: Any = None,
     sampler: Callable[[Any, Any, int], Any] | None = None,
     validation: Any = None,
+    weighting: Weighting | None = None,
     run: Run,
 ) -> TrainingResult:
     """Minimise an objective by one optimizer, or by several in turn.
@@ -73,10 +76,14 @@ def train(
     - `optimizers`: an `Optimizer`, a `Phase` (an optimizer with limits), or a sequence.
     - `batch`: the data, if it stays the same; else
     - `sampler`: `(key, params, step) -> batch` of fixed shapes, called at step 0 and every
-      `run.resample_every` steps with a key that depends on `run.seed` and the step alone.
+      `run.resample_every` steps with a key that depends on `run.seed` and the step alone; or a
+      `Resampler`, whose later batches follow from the one before.
     - `validation`: a batch kept apart, of the sampler's shapes. The result is then the state of the
       lowest loss on it, of those before each new batch and the last one: what fits the last batch
       alone is not returned.
+    - `weighting`: weights that adapt to the residuals, such as `Causal()`. The loss is then the
+      weighted one, save on the batch kept apart. An optimizer that remembers the last steps, such
+      as L-BFGS, forgets them at each update: give the weighting an `every` of a hundred there.
     - `run`: budget, early stop, log, checkpoints.
 
     A step whose loss is not finite ends the run at the last good parameters with the status
@@ -95,7 +102,9 @@ def train(
     folder = None if run.checkpoint is None else Path(run.checkpoint)
     if folder is not None:
         _checkpoint.prepare_folder(folder)
-    trainer = _Trainer(objective, phases, sampler, validation, run, folder)
+    data = Data(objective, sampler, weighting, run.seed)
+    kept = None if validation is None else data.unweighted(validation)
+    trainer = _Trainer(data.objective, phases, data, kept, run, folder, precision(params))
     loop, resumed = trainer.begin(params, batch)
     log = Log(run.log, loop.step if resumed else None)
     bar = ProgressBar(run.progress, run.steps, run.seconds or run.total_seconds)
@@ -110,10 +119,11 @@ def train(
 class _Trainer:
     objective: Objective
     phases: tuple[Phase, ...]
-    sampler: Callable[[Any, Any, int], Any] | None
+    data: Data
     validation: Any
     run: Run
     folder: Path | None
+    dtype: str | None
 
     # --- start, resume, save
 
@@ -121,15 +131,15 @@ class _Trainer:
         start = time.perf_counter()
         loop = _Loop(params, None, batch)
         self.consider(loop)
-        if self.sampler is not None:
-            loop.batch = jax.block_until_ready(self.sample(params, 0))
+        loop.batch = jax.block_until_ready(self.data.first(params, batch))
+        self.set_precision(loop)
         found = (
             None if self.folder is None or not self.run.resume else _checkpoint.load(self.folder)
         )
         if found is not None:
             self.resume(loop, *found)
         else:
-            loop.state = self.phases[0].optimizer.init(self.objective, params, loop.batch)
+            loop.state = self.restarted(loop)
         self.warm_up(loop)
         loop.compile_seconds += time.perf_counter() - start
         return loop, found is not None
@@ -145,11 +155,12 @@ class _Trainer:
                 )
         for name in _Loop.RECORDED:
             setattr(loop, name, record["loop"][name])
+        self.set_precision(loop)
         loop.params = _checkpoint.restore(
             loop.params, leaves["params"], structure["params"], "params"
         )
         loop.batch = _checkpoint.restore(loop.batch, leaves["batch"], structure["batch"], "batch")
-        template = self.optimizer(loop).init(self.objective, loop.params, loop.batch)
+        template = self.restarted(loop)
         loop.state = _checkpoint.restore(
             template, leaves["state"], structure["state"], "optimizer state"
         )
@@ -160,7 +171,11 @@ class _Trainer:
         return {
             "fingerprint": self.run.fingerprint,
             "seed": self.run.seed,
-            "optimizers": [type(phase.optimizer).__name__ for phase in self.phases],
+            "optimizers": [
+                type(part).__name__
+                for part in (*(phase.optimizer for phase in self.phases), self.data.weighting)
+                if part is not None
+            ],
             "resample_every": self.run.resample_every,
         }
 
@@ -182,9 +197,22 @@ class _Trainer:
     def optimizer(self, loop: _Loop) -> Optimizer:
         return self.phases[loop.phase].optimizer
 
-    def sample(self, params: Any, step: int) -> Any:
-        assert self.sampler is not None
-        return self.sampler(jax.random.fold_in(jax.random.key(self.run.seed), step), params, step)
+    def precision(self, loop: _Loop) -> str | None:
+        return self.phases[loop.phase].dtype or self.dtype
+
+    def set_precision(self, loop: _Loop) -> None:
+        loop.params = cast(loop.params, self.precision(loop))
+
+    def seen(self, loop: _Loop) -> tuple[Objective, Any]:
+        """The objective and the batch in the precision of the phase."""
+        if self.precision(loop) == self.dtype:
+            return self.objective, loop.batch
+        return cast((self.objective, loop.batch), self.precision(loop))
+
+    def restarted(self, loop: _Loop) -> Any:
+        """The optimizer's first state at the parameters of the loop."""
+        objective, batch = self.seen(loop)
+        return self.optimizer(loop).init(objective, loop.params, batch)
 
     def consider(self, loop: _Loop) -> None:
         """Keep the parameters if they are the best so far on the batch kept apart."""
@@ -192,17 +220,19 @@ class _Trainer:
 
     def choice(self, loop: _Loop) -> tuple[Any, float, int]:
         """What would be returned now: parameters, loss on the batch kept apart, step."""
+        params = cast(loop.params, self.dtype)
         if self.validation is None:
-            return loop.params, loop.best_loss, loop.step
-        loss = _total(_terms(self.objective, loop.params, self.validation))
+            return params, loop.best_loss, loop.step
+        loss = _total(evaluated_terms(self.objective, params, self.validation))
         if loop.best is None or loss < loop.best_loss:
-            return loop.params, loss, loop.step
+            return params, loss, loop.step
         return loop.best, loop.best_loss, loop.best_step
 
     def warm_up(self, loop: _Loop) -> None:
         """Compile by a step that is thrown away: optimizers have no side effects."""
         if not self.exhausted(loop):
-            result = self.optimizer(loop).step(self.objective, loop.params, loop.state, loop.batch)
+            objective, batch = self.seen(loop)
+            result = self.optimizer(loop).step(objective, loop.params, loop.state, batch)
             jax.block_until_ready(result[0])
 
     def exhausted(self, loop: _Loop) -> Status | None:
@@ -233,7 +263,8 @@ class _Trainer:
         loop.phase += 1
         loop.phase_step, loop.phase_seconds, loop.rejections = 0, 0.0, 0
         loop.lowest, loop.lowest_step = float("inf"), loop.step
-        loop.state = self.optimizer(loop).init(self.objective, loop.params, loop.batch)
+        self.set_precision(loop)
+        loop.state = self.restarted(loop)
         self.warm_up(loop)
         loop.compile_seconds += time.perf_counter() - start
 
@@ -263,7 +294,7 @@ class _Trainer:
                     bad = loop.params if np.isfinite(info.loss) else given
                     loop.params = good
                     self.rewind(loop)
-                    return "non_finite", name_non_finite(self.objective, good, bad, loop.batch)
+                    return "non_finite", self.named(loop, good, bad)
                 good = loop.params if info.after else given
                 self.record(loop, info, log, bar)
                 if self.run.target_loss is not None and info.loss <= self.run.target_loss:
@@ -279,15 +310,11 @@ class _Trainer:
 
     def step(self, loop: _Loop) -> Info:
         start = time.perf_counter()
-        optimizer, every = self.optimizer(loop), self.run.resample_every
-        if self.sampler is not None and every is not None and loop.step and loop.step % every == 0:
-            if self.validation is not None:
-                self.consider(loop)
-            loop.batch = self.sample(loop.params, loop.step)
-            loop.state = optimizer.rebatch(self.objective, loop.params, loop.state, loop.batch)
-        params, loop.state, info = optimizer.step(
-            self.objective, loop.params, loop.state, loop.batch
-        )
+        optimizer, renewed = self.optimizer(loop), self.renewed(loop)
+        objective, batch = self.seen(loop)
+        if renewed:
+            loop.state = optimizer.rebatch(objective, loop.params, loop.state, batch)
+        params, loop.state, info = optimizer.step(objective, loop.params, loop.state, batch)
         loop.params = jax.block_until_ready(params)
         loop.step += 1
         loop.phase_step += 1
@@ -296,8 +323,25 @@ class _Trainer:
         loop.phase_seconds += elapsed
         return info
 
+    def renewed(self, loop: _Loop) -> bool:
+        """New points or weights where they are due; whether there are."""
+        every, step = self.run.resample_every, loop.step
+        if self.data.sampler is not None and every is not None and step and step % every == 0:
+            if self.validation is not None:
+                self.consider(loop)
+            loop.batch = self.data.again(cast(loop.params, self.dtype), step, loop.batch)
+        elif self.data.due(step):
+            loop.batch = self.data.reweighted(cast(loop.params, self.dtype), loop.batch)
+        else:
+            return False
+        return True
+
+    def named(self, loop: _Loop, good: Any, bad: Any) -> str:
+        objective, batch = self.seen(loop)
+        return name_non_finite(objective, good, bad, batch)
+
     def rewind(self, loop: _Loop) -> None:
-        loop.state = self.optimizer(loop).init(self.objective, loop.params, loop.batch)
+        loop.state = self.restarted(loop)
 
     def record(self, loop: _Loop, info: Info, log: Log, bar: ProgressBar) -> None:
         loop.loss = info.loss
@@ -331,19 +375,20 @@ class _Trainer:
             loop.monitored.append({"seconds": loop.seconds, "step": loop.step, **entry})
 
     def finish(self, loop: _Loop, status: Status, place: str, log: Log) -> TrainingResult:
-        terms = _terms(self.objective, loop.params, loop.batch)
+        last, batch = cast(loop.params, self.dtype), loop.batch
+        terms = evaluated_terms(self.objective, last, batch)
         if not np.isfinite(_total(terms)) and status != "non_finite":
             # The last step of a first-order optimizer left for where the loss is not finite.
             status, place = (
                 "non_finite",
-                name_non_finite(self.objective, loop.params, loop.params, loop.batch),
+                name_non_finite(self.objective, last, last, batch),
             )
         if not loop.monitored or loop.monitored[-1]["step"] != loop.step:
             self.monitor(loop)
         self.save(loop)
         params, _, chosen = self.choice(loop)
         if chosen != loop.step:
-            terms = _terms(self.objective, params, loop.batch)
+            terms = evaluated_terms(self.objective, params, batch)
         loss = _total(terms)
         message = _message(status, loop, place)
         if chosen != loop.step:
@@ -353,7 +398,8 @@ class _Trainer:
             params, loss, {name: float(value) for name, value in terms.items()}, status, message,
             loop.step, loop.seconds, loop.compile_seconds,
             np.asarray(loop.history, float).reshape(-1, 3),
-            tuple(loop.monitored), loop.batch, tuple(loop.notes),
+            tuple(loop.monitored), self.data.points(batch), tuple(loop.notes),
+            self.data.weights(batch),
         )  # fmt: skip
 
 
@@ -362,7 +408,7 @@ def _total(terms: dict[str, Any]) -> float:
 
 
 @eqx.filter_jit
-def _terms(objective, params, batch):
+def evaluated_terms(objective, params, batch):
     return objective.terms(params, batch)
 
 

@@ -1,0 +1,108 @@
+"""What methods of several stages share: a network that starts from another, files that tell what
+is finished, parts of a budget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from pdes import Problem
+from physml.losses import Trial
+from physml.methods._neural import NeuralFields
+from physml.training._checkpoint import load, prepare_folder, restore, save
+from solvers import Method, Run, Solution, Stats
+
+
+def check_inner(outer: str, method: Any) -> None:
+    """Raises ValueError for anything but a neural method."""
+    if not isinstance(method, Method) or not method.neural:
+        raise ValueError(
+            f"{outer} takes a neural method such as pm.PINN(), got "
+            f"{getattr(method, 'name', method)!r}, which trains nothing"
+        )
+
+
+def warm_started(method: Any, solution: Solution) -> Any:
+    """The method with the trained network of a solution as its network.
+
+    Methods of several networks, which take a factory, are given back as they are.
+    """
+    fields = solution.representation
+    if isinstance(fields, NeuralFields) and isinstance(fields.trial, Trial):
+        return dataclasses.replace(method, network=fields.network)
+    return method
+
+
+def share(total: int, parts: int) -> list[int]:
+    """A whole number in nearly equal parts, each at least 1."""
+    return [max((k + 1) * total // parts - k * total // parts, 1) for k in range(parts)]
+
+
+def seconds_left(method: Any, run: Run, since: float) -> float | None:
+    """What is left of a run's budget, or of the method's own; None where steps end it."""
+    budget = run.budget
+    if budget is None and run.steps is None:
+        budget = getattr(method, "seconds", None)
+    return None if budget is None else max(budget - (time.perf_counter() - since), 1e-3)
+
+
+def stage_folder(run: Run, name: str) -> Path | None:
+    """A folder of the stage inside the run's own, made and writable."""
+    if run.directory is None:
+        return None
+    prepare_folder(run.directory / name)
+    return run.directory / name
+
+
+def solve_stage(method: Any, problem: Problem, run: Run) -> Solution:
+    """Solves, or takes what an earlier run finished; keeps what is finished."""
+    done = _finished(method, problem, run) if run.resume else None
+    if done is not None:
+        return done
+    solution = method.solve(problem, run)
+    if run.directory is not None:
+        folder = run.directory / "finished"
+        prepare_folder(folder)
+        record = json.loads(json.dumps(dataclasses.asdict(solution.stats), default=str))
+        save(folder, {"params": solution.parameters}, record)
+    return solution
+
+
+def _finished(method: Any, problem: Problem, run: Run) -> Solution | None:
+    folder = None if run.directory is None else run.directory / "finished"
+    found = None if folder is None or not folder.is_dir() else load(folder)
+    if found is None:
+        return None
+    leaves, content = found
+    setup = method.setup(problem, run.seed)
+    params = restore(setup.params, leaves["params"], content["structure"]["params"], "params")
+    record = content["record"]
+    record["history"] = tuple((float(s), int(k), float(v)) for s, k, v in record["history"])
+    record["notes"] = tuple(record["notes"])
+    representation, solved = setup.represent(params)
+    return Solution(solved, representation, method, Stats(**record), params)
+
+
+def joined_stats(parts: list[Stats], label: str, unknowns: int) -> Stats:
+    """The cost of all stages together; `extra[label]` has the loss, steps and seconds of each."""
+    history, seconds, steps = [], 0.0, 0
+    for part in parts:
+        history += [(seconds + s, steps + k, loss) for s, k, loss in part.history]
+        seconds, steps = seconds + part.run_seconds, steps + part.iterations
+    each = [
+        {"loss": s.extra.get("loss"), "steps": s.iterations, "seconds": s.run_seconds}
+        for s in parts
+    ]
+    return Stats(
+        unknowns=unknowns,
+        compile_seconds=sum(s.compile_seconds for s in parts),
+        run_seconds=seconds,
+        iterations=steps,
+        history=tuple(history),
+        notes=tuple(dict.fromkeys(note for s in parts for note in s.notes)),
+        extra={**parts[-1].extra, label: each},
+    )

@@ -1,0 +1,204 @@
+"""Time slabs: a neural method on one slab of time after the other, each started from the last."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from pdes import Problem
+from pdes._window import window
+from physml.methods._handover import FEWEST, handover
+from physml.methods._stages import (
+    check_inner,
+    joined_stats,
+    seconds_left,
+    share,
+    solve_stage,
+    stage_folder,
+    warm_started,
+)
+from solvers import Method, Representation, Run, Solution
+
+
+class TimeSlabs(Method):
+    """The time interval in `count` equal slabs, solved one after the other (time marching).
+
+    Each slab is a problem of its own, whose initial data are the state (and rate) at the end of the
+    one before, and whose network starts from the one before. Information then travels forward in
+    time as in the equation, and each network has little to represent. The solution is piecewise in
+    time, one function everywhere: continuous at the edges where initial data hold exactly.
+
+    Arguments:
+        method: a neural method such as `PINN`. count: number of slabs.
+        warm: start each network from the one before (methods of one network).
+
+    The budget (or the steps) is shared evenly by the slabs; what one leaves over goes to the
+    others. A run with a directory keeps the finished slabs there, so that `resume` goes on in the
+    slab that was interrupted. `stats.extra["slabs"]` has the loss and the steps of each.
+
+    Sources: Wight and Zhao (2021); Krishnapriyan et al. (2021), sequence-to-sequence learning.
+
+    Raises:
+        NotApplicable: a steady problem, or where `method` is.
+        ValueError: fewer than two slabs, or a method that trains nothing.
+    """
+
+    method: Method
+    count: int = eqx.field(static=True, default=10)
+    warm: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        check_inner("TimeSlabs", self.method)
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 2:
+            raise ValueError(f"TimeSlabs needs a whole number of slabs ≥ 2, got {self.count!r}")
+
+    @property
+    def name(self) -> str:
+        return f"{self.method.name}, {self.count} slabs"
+
+    @property
+    def neural(self) -> bool:
+        return True
+
+    def inapplicable(self, problem: Problem) -> str | None:
+        if problem.time is None:
+            return f"it is steady and has no time to cut into slabs; use {self.method.name} alone"
+        return self.method.inapplicable(problem)
+
+    def discretize(self, problem: Problem) -> Any:
+        """The set-up of the first slab."""
+        self.check(problem)
+        edges = self._edges(problem)
+        return self.method.discretize(window(problem, edges[0], edges[1] - edges[0]))
+
+    def _edges(self, problem: Problem) -> np.ndarray:
+        assert problem.time is not None
+        return np.linspace(*problem.time, self.count + 1)
+
+    def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
+        self.check(problem)
+        since = time.perf_counter()
+        edges = self._edges(problem)
+        length = float(edges[1] - edges[0])
+        done: list[Solution] = []
+        method, terms = self.method, FEWEST
+        for k in range(self.count):
+            data, rates = None, None
+            if done:
+                data, rates, terms = handover(problem, done[-1].representation, length, terms)
+            slab = window(problem, edges[k], length, data, rates)
+            own = self._run(run, k, since, done, problem, edges)
+            done.append(solve_stage(method, slab, own))
+            if self.warm:
+                method = warm_started(method, done[-1])
+        return _joined(problem, self, edges, done)
+
+    def _run(self, run: Run, k: int, since: float, done, problem: Problem, edges) -> Run:
+        """What the k-th slab may use, and where it keeps its files."""
+        steps = None if run.steps is None else share(run.steps, self.count)[k]
+        left = seconds_left(self.method, run, since)
+        budget = None if left is None else left / (self.count - k)
+        return dataclasses.replace(
+            run,
+            budget=budget,
+            steps=steps,
+            directory=stage_folder(run, f"slab-{k:03d}"),
+            monitor=None if run.monitor is None else self._monitor(run, done, problem, edges),
+        )
+
+    def _monitor(self, run: Run, done, problem: Problem, edges) -> Callable:
+        """Reports the slabs so far as one solution."""
+        report, before = run.monitor, tuple(done)
+        spent = sum(s.stats.run_seconds for s in before)
+        assert report is not None
+
+        def monitor(current: Solution, seconds: float) -> None:
+            report(_joined(problem, self, edges, [*before, current]), spent + seconds)
+
+        return monitor
+
+
+class SlabFields(Representation):
+    """Fields by the slab in which t lies; before the first and after the last by these.
+
+    `groups` are representations of one structure in a row, stacked on a leading axis. Slab k holds
+    on [edges[k], edges[k + 1]) in its own clock, t − edges[k].
+    """
+
+    groups: tuple[Any, ...]
+    sizes: tuple[int, ...] = eqx.field(static=True)
+    edges: Array
+
+    def values(self, x: Array, t: Array) -> dict[str, Array]:
+        edges = self.edges.astype(t.dtype)
+        inside = jnp.sum(t >= edges[1:-1])
+        total, first = None, 0
+        for group, size in zip(self.groups, self.sizes, strict=True):
+            total = self._add(total, group, first, size, inside, x, t, edges)
+            first += size
+        assert total is not None
+        return total
+
+    def _add(self, total, group, first, size, inside, x, t, edges) -> dict[str, Array]:
+        arrays, static = eqx.partition(group, eqx.is_array)
+
+        def at(slab: Any, k: Any) -> dict[str, Array]:
+            # Elsewhere a slab is asked at its start, where it is finite, and left out.
+            clock = jnp.where(inside == k, t - edges[k], 0.0)
+            return eqx.combine(slab, static).values(x, clock)
+
+        def add(total: Any, this: Any) -> Any:
+            slab, k = this
+            values = at(slab, k)
+            return {n: jnp.where(inside == k, v, total[n]) for n, v in values.items()}, None
+
+        if total is None:
+            shapes = jax.eval_shape(at, jax.tree.map(lambda a: a[0], arrays), 0)
+            total = {n: jnp.zeros(s.shape, s.dtype) for n, s in shapes.items()}
+        return jax.lax.scan(add, total, (arrays, first + jnp.arange(size)))[0]
+
+    def frames(self) -> Array | None:
+        return None
+
+
+def _joined(problem: Problem, method: Method, edges: np.ndarray, done: list[Solution]) -> Solution:
+    """One solution of all slabs so far; a time that none has reached is given the last."""
+    groups, sizes = _grouped([s.representation for s in done])
+    fields = SlabFields(groups, sizes, jnp.asarray(edges[: len(done) + 1]))
+    stats = [s.stats for s in done]
+    joined = joined_stats(stats, "slabs", sum(s.unknowns for s in stats))
+    return Solution(problem, fields, method, joined, tuple(s.parameters for s in done))
+
+
+def _grouped(parts: list[Representation]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """Neighbours of one structure stacked, so that they are evaluated by one loop."""
+    groups: list[list[Any]] = []
+    for part in parts:
+        if groups and _alike(groups[-1][-1], part):
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    stacked = tuple(_stack(group) for group in groups)
+    return stacked, tuple(len(group) for group in groups)
+
+
+def _alike(a: Any, b: Any) -> bool:
+    (x, p), (y, q) = (eqx.partition(node, eqx.is_array) for node in (a, b))
+    if jax.tree.structure(x) != jax.tree.structure(y) or not eqx.tree_equal(p, q):
+        return False
+    pairs = zip(jax.tree.leaves(x), jax.tree.leaves(y), strict=True)
+    return all(u.shape == v.shape and u.dtype == v.dtype for u, v in pairs)
+
+
+def _stack(group: list[Any]) -> Any:
+    arrays = [eqx.partition(part, eqx.is_array)[0] for part in group]
+    static = eqx.partition(group[0], eqx.is_array)[1]
+    return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), static)
