@@ -1,9 +1,26 @@
 """Neural methods: the same promises as the numerical ones."""
 
 from ._cpinn import CPINN
+from ._deep_ritz import DeepRitz
+from ._fbpinn import FBPINN
+from ._mesh_vpinn import MeshVPINN
 from ._neural import NeuralFields, Setup
 from ._pinn import PINN
 from ._random_features import RandomFeatures
+from ._robust_vpinn import RobustVPINN
+from ._spinn import SPINN
 from ._vpinn import VPINN
 
-__all__ = ["CPINN", "PINN", "VPINN", "NeuralFields", "RandomFeatures", "Setup"]
+__all__ = [
+    "CPINN",
+    "FBPINN",
+    "PINN",
+    "SPINN",
+    "VPINN",
+    "DeepRitz",
+    "MeshVPINN",
+    "NeuralFields",
+    "RandomFeatures",
+    "RobustVPINN",
+    "Setup",
+]
