@@ -79,9 +79,15 @@ if TYPE_CHECKING:
     from physml.compare import Comparison as Comparison
     from physml.compare import compare as compare
     from physml.methods import CPINN as CPINN
+    from physml.methods import FBPINN as FBPINN
     from physml.methods import PINN as PINN
+    from physml.methods import SPINN as SPINN
     from physml.methods import VPINN as VPINN
+    from physml.methods import XPINN as XPINN
+    from physml.methods import DeepRitz as DeepRitz
+    from physml.methods import MeshVPINN as MeshVPINN
     from physml.methods import RandomFeatures as RandomFeatures
+    from physml.methods import RobustVPINN as RobustVPINN
     from physml.networks import MLP as MLP
     from physml.networks import SIREN as SIREN
     from physml.networks import FourierFeatures as FourierFeatures
@@ -153,6 +159,7 @@ _EXPORTS: dict[str, str] = {
     "Dataset": "physml.surrogates",
     "DatasetError": "physml.surrogates",
     "DeepONet": "physml.operators",
+    "DeepRitz": "physml.methods",
     "Definition": "pdes",
     "Difference": "pdes",
     "Dirichlet": "pdes",
@@ -163,6 +170,7 @@ _EXPORTS: dict[str, str] = {
     "Estimate": "solvers.fem",
     "ExponentialFilter": "solvers.spectral",
     "Extrusion": "pdes",
+    "FBPINN": "physml.methods",
     "FNO": "physml.operators",
     "Family": "physml.surrogates",
     "FieldCondition": "pdes",
@@ -184,6 +192,7 @@ _EXPORTS: dict[str, str] = {
     "MLP": "physml.networks",
     "Mesh": "pdes",
     "MeshDomain": "pdes",
+    "MeshVPINN": "physml.methods",
     "Method": "solvers",
     "ModifiedMLP": "physml.networks",
     "NetworkCoefficient": "pdes",
@@ -206,7 +215,9 @@ _EXPORTS: dict[str, str] = {
     "Rectangle": "pdes",
     "Rescale": "physml.networks",
     "Robin": "pdes",
+    "RobustVPINN": "physml.methods",
     "SIREN": "physml.networks",
+    "SPINN": "physml.methods",
     "Scalar": "pdes",
     "Slip": "pdes",
     "Solution": "solvers",
@@ -220,6 +231,7 @@ _EXPORTS: dict[str, str] = {
     "VPINN": "physml.methods",
     "Vector": "pdes",
     "Wall": "pdes",
+    "XPINN": "physml.methods",
     "ZeroMean": "pdes",
     "as_coefficient": "pdes",
     "autocorrelation": "solvers.spectral",

@@ -26,6 +26,14 @@ from ._partition import Partition, PartitionTrial, make_partition
 from ._points import boundary_points, initial_points, interior_points, stacked
 from ._residuals import condition_residual, equation_residual
 from ._separable import GridBlock, Separable, SeparableTrial, axis_inputs
+from ._subdivided import (
+    OwnedBlock,
+    Subdivided,
+    SubdomainTrial,
+    interface_jumps,
+    subdomain_residuals,
+)
+from ._subdomains import Interface, Subdomains, make_subdomains
 from ._tests import ReferenceTests, gauss_legendre, gauss_lobatto, graded_edges
 from ._trial import (
     Inputs,
@@ -48,15 +56,20 @@ __all__ = [
     "GridBlock",
     "Hard",
     "Inputs",
+    "Interface",
     "Jets",
     "MeshVariational",
     "NodalTests",
+    "OwnedBlock",
     "Partition",
     "PartitionTrial",
     "ReferenceTests",
     "Separable",
     "SeparableTrial",
     "Shaping",
+    "Subdivided",
+    "SubdomainTrial",
+    "Subdomains",
     "SummedBlock",
     "Trial",
     "TrialFunction",
@@ -82,10 +95,12 @@ __all__ = [
     "graded_edges",
     "hard_constraints",
     "initial_points",
+    "interface_jumps",
     "interior_points",
     "local_batch",
     "local_shaping",
     "make_partition",
+    "make_subdomains",
     "make_windows",
     "mesh_of",
     "natural_conditions",
@@ -100,6 +115,7 @@ __all__ = [
     "pointwise_density",
     "problem_inputs",
     "stacked",
+    "subdomain_residuals",
     "test_count",
     "twice_density",
 ]

@@ -111,8 +111,10 @@ def _value(problem: Problem, name: str, fields, x: Array, t: Array, n: Array) ->
     return fields(x, t)[name]
 
 
-def _flux(problem: Problem, name: str, fields, x: Array, t: Array, n: Array) -> Array:
-    return problem.forms()[name].flux(point_of(fields, x, t, n=n)) @ n
+def _flux(
+    problem: Problem, name: str, fields, x: Array, t: Array, n: Array, region: Any = None
+) -> Array:
+    return problem.forms()[name].flux(point_of(fields, x, t, n=n, region=region)) @ n
 
 
 def _rate(problem: Problem, name: str, fields, x: Array, t: Array, n: Array) -> Array:

@@ -10,6 +10,7 @@ from ._random_features import RandomFeatures
 from ._robust_vpinn import RobustVPINN
 from ._spinn import SPINN
 from ._vpinn import VPINN
+from ._xpinn import XPINN
 
 __all__ = [
     "CPINN",
@@ -17,6 +18,7 @@ __all__ = [
     "PINN",
     "SPINN",
     "VPINN",
+    "XPINN",
     "DeepRitz",
     "MeshVPINN",
     "NeuralFields",
