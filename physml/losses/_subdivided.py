@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from pdes import Problem
 from physml.losses._collocation import Collocation
-from physml.losses._interfaces import _flux, _rate, _value
+from physml.losses._interfaces import _flux, _full_flux, _rate, _value
 from physml.losses._points import boundary_points, initial_points, stacked
 from physml.losses._residuals import (
     all_fields,
@@ -145,7 +145,7 @@ class Subdivided(LeastSquares):
 
         Shapes depend on the counts alone, so that one program serves all samples.
         """
-        parts, trial, problem = self.trial.subdomains, self.trial, self.problem
+        parts, problem = self.trial.subdomains, self.problem
         batch: dict[str, Any] = {}
         for k in range(parts.size):
             batch[f"interior {k}"] = parts.sample(k, counts["interior"][k], seed)
@@ -173,7 +173,6 @@ class Subdivided(LeastSquares):
             found = batch.get(key)
             if found is not None:
                 batch[key] = {name: _resized(a, size) for name, a in found.items()}
-        del trial
         return batch
 
     def _shared(self, label: str, many: dict, first: dict) -> dict[str, Any]:
@@ -301,8 +300,8 @@ class Subdivided(LeastSquares):
                 found.append(equation_residual(problem, name, fields, x, t, region))
                 continue
             fields = all_fields(problem, fields, region)
-            if trace is _flux:
-                value = _flux(problem, name, fields, x, t, point["n"], region)
+            if trace in (_flux, _full_flux):
+                value = trace(problem, name, fields, x, t, point["n"], region)
             else:
                 value = trace(problem, name, fields, where[: problem.dim], t, point["n"])
             found.append(value.reshape(-1))
@@ -380,16 +379,8 @@ def _jump_parts(objective: Subdivided, params: Any, owners: tuple[int, ...], poi
 
     def at(point: Any) -> tuple[Array, Array]:
         below, above = objective.traces(own, owners, point, name, _flux)
-        k, where = owners[0], point["below"]
-        problem = objective.problem
-        region = objective.trial.subdomains.regions[k]
-        fields = all_fields(problem, objective._fields(own[0], k), region)
-        t = where[-1] if objective.trial.subdomains.timed else jnp.zeros((), where.dtype)
-        total = jnp.zeros(())
-        for direction in jnp.eye(problem.dim, dtype=where.dtype):
-            part = _flux(problem, name, fields, where[: problem.dim], t, direction, region)
-            total = total + jnp.sum(part**2)
-        return jnp.sum((below - above) ** 2), total
+        whole, _ = objective.traces(own, owners, point, name, _full_flux)
+        return jnp.sum((below - above) ** 2), jnp.sum(whole**2)
 
     jump, size = jax.vmap(at)(points)
     return jnp.sum(jump), jnp.sum(size)
