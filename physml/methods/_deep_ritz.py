@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from pdes import Mesh, Problem
 from physml.losses import (
@@ -86,7 +87,7 @@ class DeepRitz(Method):
         _, place = cell_map(mesh, self.quadrature)
         batch: dict[str, Any] = {
             "cells": {
-                "points": points_of(conditions, mesh, place.x, jnp.arange(len(mesh.cells))),
+                "points": points_of(conditions, mesh, place.x, np.arange(len(mesh.cells))),
                 "weights": jnp.asarray(place.measure),
             }
         }
