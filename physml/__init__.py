@@ -84,10 +84,16 @@ if TYPE_CHECKING:
     from physml.inverse import fit as fit
     from physml.inverse import laplace as laplace
     from physml.methods import CPINN as CPINN
+    from physml.methods import FBPINN as FBPINN
     from physml.methods import PINN as PINN
+    from physml.methods import SPINN as SPINN
     from physml.methods import VPINN as VPINN
+    from physml.methods import XPINN as XPINN
     from physml.methods import Curriculum as Curriculum
+    from physml.methods import DeepRitz as DeepRitz
+    from physml.methods import MeshVPINN as MeshVPINN
     from physml.methods import RandomFeatures as RandomFeatures
+    from physml.methods import RobustVPINN as RobustVPINN
     from physml.methods import TimeSlabs as TimeSlabs
     from physml.networks import MLP as MLP
     from physml.networks import SIREN as SIREN
@@ -173,6 +179,7 @@ _EXPORTS: dict[str, str] = {
     "Dataset": "physml.surrogates",
     "DatasetError": "physml.surrogates",
     "DeepONet": "physml.operators",
+    "DeepRitz": "physml.methods",
     "Definition": "pdes",
     "Difference": "pdes",
     "Dirichlet": "pdes",
@@ -185,6 +192,7 @@ _EXPORTS: dict[str, str] = {
     "Estimate": "solvers.fem",
     "ExponentialFilter": "solvers.spectral",
     "Extrusion": "pdes",
+    "FBPINN": "physml.methods",
     "FNO": "physml.operators",
     "FOOF": "physml.optimizers",
     "Family": "physml.surrogates",
@@ -211,6 +219,7 @@ _EXPORTS: dict[str, str] = {
     "MLP": "physml.networks",
     "Mesh": "pdes",
     "MeshDomain": "pdes",
+    "MeshVPINN": "physml.methods",
     "Method": "solvers",
     "ModifiedMLP": "physml.networks",
     "NetworkCoefficient": "pdes",
@@ -234,8 +243,10 @@ _EXPORTS: dict[str, str] = {
     "Rectangle": "pdes",
     "Rescale": "physml.networks",
     "Robin": "pdes",
+    "RobustVPINN": "physml.methods",
     "SIREN": "physml.networks",
     "SOAP": "physml.optimizers",
+    "SPINN": "physml.methods",
     "Scalar": "pdes",
     "SelfScaledBFGS": "physml.optimizers",
     "SelfScaledBroyden": "physml.optimizers",
@@ -252,6 +263,7 @@ _EXPORTS: dict[str, str] = {
     "VPINN": "physml.methods",
     "Vector": "pdes",
     "Wall": "pdes",
+    "XPINN": "physml.methods",
     "ZeroMean": "pdes",
     "as_coefficient": "pdes",
     "autocorrelation": "solvers.spectral",

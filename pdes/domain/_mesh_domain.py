@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pdes.domain._base import BoundarySample, Domain, Floats, check_label, check_part
 from pdes.domain._mesh import FACETS, Integers, Mesh
 from pdes.domain._meshio import read_mesh
+from pdes.domain._potential import facet_distance
 from pdes.domain._sampling import unit_points
 from pdes.domain._simplices import Locator, measures, simplices, uniform_in_simplex
 from pdes.domain._topology import check_mesh
@@ -186,10 +187,18 @@ class MeshDomain(Domain):
         return inside if len(inside) else self._mesh.points[self._mesh.cells].mean(axis=1)
 
     def distance(self, parts: Sequence[str] | None = None) -> Callable:
-        raise ValueError(
-            "a domain given by a mesh has no smooth distance function yet; use soft boundary "
-            "conditions, or describe the domain by Rectangle, Disk, Polygon and their combinations"
-        )
+        for part in parts or ():
+            check_part(self, part)
+        mesh = self._mesh
+        chosen = [mesh.boundary_names.index(p) for p in parts or mesh.boundary_names]
+        rows = np.flatnonzero(np.isin(mesh.facet_parts, chosen))
+        if self.dim != 2 or not len(rows):
+            raise ValueError(
+                "a smooth distance is there to facets of a mesh in the plane, got "
+                f"{len(rows)} facets in {self.dim} dimensions; use soft boundary conditions, or "
+                "describe the domain by Interval, Box, Ball and their combinations"
+            )
+        return facet_distance(mesh.points[mesh.facet_corners[rows]])
 
 
 def facet_normals(mesh: Mesh, rows: Integers | None = None) -> Floats:

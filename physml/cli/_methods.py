@@ -65,6 +65,13 @@ METHODS: dict[str, Entry] = {
     "pinn": Entry("PINN", True, "physics-informed network: strong residual"),
     "cpinn": Entry("CPINN", True, "networks on subdomains, joined by fluxes"),
     "vpinn": Entry("VPINN", True, "variational network: weak residual"),
+    # Each of these is one more answer of a kind that a comparison has: they are taken by name.
+    "mesh-vpinn": Entry("MeshVPINN", True, "variational network on any mesh", usual=False),
+    "robust-vpinn": Entry("RobustVPINN", True, "weak residual in its dual norm", usual=False),
+    "ritz": Entry("DeepRitz", True, "deep Ritz: the energy minimised", usual=False),
+    "xpinn": Entry("XPINN", True, "subdomains joined by residuals", usual=False),
+    "fbpinn": Entry("FBPINN", True, "networks on overlapping windows", usual=False),
+    "spinn": Entry("SPINN", True, "separable network on a grid, for boxes", usual=False),
 }
 
 

@@ -111,16 +111,20 @@ def _value(problem: Problem, name: str, fields, x: Array, t: Array, n: Array) ->
     return fields(x, t)[name]
 
 
-def _flux(problem: Problem, name: str, fields, x: Array, t: Array, n: Array) -> Array:
-    return problem.forms()[name].flux(point_of(fields, x, t, n=n)) @ n
+def _flux(
+    problem: Problem, name: str, fields, x: Array, t: Array, n: Array, region: Any = None
+) -> Array:
+    return problem.forms()[name].flux(point_of(fields, x, t, n=n, region=region)) @ n
 
 
 def _rate(problem: Problem, name: str, fields, x: Array, t: Array, n: Array) -> Array:
     return jax.jvp(lambda s: fields(x, s)[name], (t,), (jnp.ones_like(t),))[1]
 
 
-def _full_flux(problem: Problem, name: str, fields, x: Array, t: Array, n: Array) -> Array:
-    return problem.forms()[name].flux(point_of(fields, x, t, n=n))
+def _full_flux(
+    problem: Problem, name: str, fields, x: Array, t: Array, n: Array, region: Any = None
+) -> Array:
+    return problem.forms()[name].flux(point_of(fields, x, t, n=n, region=region))
 
 
 def flux_jump(objective: Decomposed, params: Any, count: int = 1000) -> dict[str, float]:

@@ -15,10 +15,12 @@ from pdes._strong import complete
 Fields = Callable[[Array, Array], dict[str, Array]]
 
 
-def equation_residual(problem: Problem, name: str, fields: Fields, x: Array, t: Array) -> Array:
+def equation_residual(
+    problem: Problem, name: str, fields: Fields, x: Array, t: Array, region: Any = None
+) -> Array:
     """Strong residual of one equation, flattened to (components,)."""
     forms = problem.forms()
-    found = strong_residual(forms, fields, x, t, steady=problem.steady)
+    found = strong_residual(forms, fields, x, t, steady=problem.steady, region=region)
     return found[name].reshape(-1)
 
 
@@ -31,6 +33,7 @@ def condition_residual(
     n: Array,
     *,
     essential: bool = True,
+    region: Any = None,
 ) -> Array:
     """u − g on prescribed components and F·n − g on the others, (rows,).
 
@@ -40,7 +43,7 @@ def condition_residual(
     Arguments:
         essential: False leaves the prescribed components out, where they hold exactly.
     """
-    p = point_of(fields, x, t, n=n)
+    p = point_of(fields, x, t, n=n, region=region)
     value = p.values[form.name].reshape(-1)
     rows = []
     if condition.normal_only:
@@ -79,9 +82,9 @@ def rate_residual(problem: Problem, name: str, fields: Fields, x: Array) -> Arra
     return (rate - problem.initial_rate[name](x)).reshape(-1)
 
 
-def all_fields(problem: Problem, fields: Fields) -> Fields:
+def all_fields(problem: Problem, fields: Fields, region: Any = None) -> Fields:
     """`fields` with the definitions that it leaves out."""
-    return complete(problem.forms(), fields)
+    return complete(problem.forms(), fields, region)
 
 
 def magnitude(values: Any) -> Array:

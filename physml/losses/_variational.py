@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pdes import Problem, point_of
+from pdes import Form, Point, Problem, point_of
 from pdes._strong import time_terms
 from physml.losses._collocation import Collocation
 from physml.losses._tests import ReferenceTests, box_elements
@@ -80,16 +81,73 @@ class Variational(LeastSquares):
         return fn
 
 
-def pointwise_density(problem: Problem, name: str, fields: Any, x: Array, t: Array) -> Array:
+def pointwise_density(
+    problem: Problem,
+    name: str,
+    fields: Any,
+    x: Array,
+    t: Array,
+    region: Any = None,
+    cell: Any = None,
+) -> Array:
     """(c₀, c₁) of one equation at one point, flattened to (components · (1 + dim),)."""
     form = problem.forms()[name]
-    p = point_of(fields, x, t)
-    rate = None
-    if form.kind == "Balance" and not problem.steady:
-        rate = time_terms(form, fields, x, t)
-    value, slope = weak_density(form, p, rate)
+    p = point_of(fields, x, t, region=region, cell=cell)
+    value, slope = weak_density(form, p, _rate(problem, form, fields, p))
     rows = [value.reshape(-1, 1), slope.reshape(-1, form.dim)]
     return jnp.concatenate(rows, axis=1).reshape(-1)
+
+
+def twice_density(
+    problem: Problem,
+    name: str,
+    fields: Any,
+    x: Array,
+    t: Array,
+    region: Any = None,
+    cell: Any = None,
+) -> Array:
+    """(c₀, c₁, c₂) such that c₀·v + c₁:∇v + c₂⋮∇∇v is what is left after parting twice.
+
+    The part A(x)∇u of c₁ that is linear in the gradients loses them: for tests that vanish with
+    their gradients on the element's sides, ∫ A∂ⱼu ∂ᵢv = −∫ u (∂ⱼA ∂ᵢv + A ∂ᵢ∂ⱼv). Flattened to
+    (components · (1 + dim + dim²),).
+    """
+    form = problem.forms()[name]
+    p = point_of(fields, x, t, region=region, cell=cell)
+    assert p.gradients is not None
+    still = jax.tree.map(jnp.zeros_like, p.gradients)
+
+    def flux(y: Array, slopes: dict[str, Array]) -> Array:
+        """c₁ at the place y with the gradients `slopes`, the values as they are."""
+        moved = eqx.tree_at(lambda q: (q.x, q.gradients), p, (y, slopes))
+        return weak_density(form, moved)[1]
+
+    value = weak_density(form, p, _rate(problem, form, fields, p))[0]
+    slope = flux(x, still)
+    columns = []
+    for direction in jnp.eye(form.dim, dtype=x.dtype):
+        along = {n: v[..., None] * direction for n, v in p.values.items()}
+
+        def linear(y: Array, along: dict[str, Array] = along) -> Array:
+            return flux(y, along) - flux(y, still)
+
+        column, change = jax.jvp(linear, (x,), (direction,))
+        columns.append(-column)
+        slope = slope - change
+    second = jnp.stack(columns, axis=-1)
+    rows = [
+        value.reshape(-1, 1),
+        slope.reshape(-1, form.dim),
+        second.reshape(-1, form.dim**2),
+    ]
+    return jnp.concatenate(rows, axis=1).reshape(-1)
+
+
+def _rate(problem: Problem, form: Form, fields: Any, p: Point) -> Array | None:
+    if form.kind != "Balance" or problem.steady:
+        return None
+    return time_terms(form, fields, p.x, p.t, p.region, p.cell)
 
 
 def _by_component(tests: Array, components: int) -> Array:

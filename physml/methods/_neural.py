@@ -21,7 +21,7 @@ from pdes._strong import complete
 from physml import training
 from physml.losses import (
     Hard,
-    PartitionTrial,
+    SubdomainTrial,
     Trial,
     TrialFunction,
     build_network,
@@ -51,7 +51,7 @@ class NeuralFields(Representation):
 
     @property
     def continuous(self) -> bool:
-        return not isinstance(self.trial, PartitionTrial)
+        return not isinstance(self.trial, SubdomainTrial)
 
 
 @dataclasses.dataclass(frozen=True)

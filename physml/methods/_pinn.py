@@ -129,7 +129,7 @@ class PINN(Method):
         return Setup(
             objective,
             params,
-            self._sampler(objective),
+            self.sampler(objective),
             lambda p: represent(objective, p),
             notes=exactness_notes(hard),
         )
@@ -162,7 +162,8 @@ class PINN(Method):
             weighting=self.weighting,
         )
 
-    def _sampler(self, objective: Collocation) -> Callable[[Any, Any, int], Any]:
+    def sampler(self, objective: Collocation) -> Callable[[Any, Any, int], Any]:
+        """Points for each step, by this method's options."""
         inside = self.points or default_points(objective.problem)
         around = self.boundary_points or max(inside // 10, 64)
         counts = {"interior": inside, "boundary": around, "initial": 2 * around}

@@ -1,0 +1,129 @@
+"""Networks on subdomains, windows and axes: XPINN, CPINN, FBPINN, SPINN."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import physml as pm
+from benchmarks._table import Checks, Row, row
+from benchmarks.neural_variational import SEEDS, _on_grid
+from pdes import Problem
+from physml.networks import MLP
+from solvers import Method, Solution
+
+
+def _seeds(
+    label: str,
+    problem: Problem,
+    method: Method,
+    target: float,
+    seconds: float,
+    measured: Callable[[Solution], float],
+    jump_target: float | None = None,
+) -> Iterable[Row]:
+    for seed in SEEDS:
+        solution = pm.solve(problem, method, seed=seed, budget=seconds)
+        stats = solution.stats
+        note = (
+            f"{stats.unknowns} parameters, {stats.iterations} steps, {stats.compile_seconds:.0f} s "
+            f"of it compiling; {stats.notes[0]}"
+        )
+        title = f"{label}, {seconds:g} s, seed {seed}"
+        yield row(title, measured(solution), target, "rel. L2", note=note)
+        if jump_target is not None:
+            jump = solution.stats.extra["flux_jump"]["u"]
+            yield row(f"{label}: flux jump, seed {seed}", jump, jump_target, "relative")
+
+
+def _poisson(label: str, method: Method, target: float, jump: float | None = None):
+    problem = pm.library.poisson()
+    yield from _seeds(label, problem, method, target, 60.0, _on_grid(problem), jump)
+
+
+def xpinn() -> Iterable[Row]:
+    yield from _poisson("Poisson by XPINN 2 × 1", pm.XPINN(partition=(2, 1)), 1e-5)
+
+
+def fbpinn() -> Iterable[Row]:
+    yield from _poisson("Poisson by FBPINN 2 × 2", pm.FBPINN(), 1e-5)
+
+
+def spinn() -> Iterable[Row]:
+    yield from _poisson("Poisson by SPINN", pm.SPINN(), 1e-5)
+
+
+def cpinn_poisson() -> Iterable[Row]:
+    yield from _poisson("Poisson by CPINN 2 × 2", pm.CPINN(partition=(2, 2)), 1e-6, 1e-4)
+
+
+def jump_problem(ratio: float = 100.0) -> Problem:
+    """−∇·(k∇u) = f on the unit square with k = ratio | 1 at x = ½.
+
+    u = (x − ½)/k · (1 + sin πy) + cos πy: continuous, as is k ∂u/∂x = 1 + sin πy at x = ½.
+    """
+
+    def k(x):
+        return jnp.where(x[0] < 0.5, ratio, 1.0)
+
+    def exact(x, t):
+        return (x[0] - 0.5) / k(x) * (1 + jnp.sin(jnp.pi * x[1])) + jnp.cos(jnp.pi * x[1])
+
+    def load(p):
+        # k does not vary inside a material.
+        bend = (p.x[0] - 0.5) * jnp.sin(jnp.pi * p.x[1])
+        return jnp.pi**2 * (bend + k(p.x) * jnp.cos(jnp.pi * p.x[1]))
+
+    return pm.Problem(
+        pm.library.Poisson(k=lambda p: k(p.x), f=load),
+        pm.Rectangle(),
+        boundary={"all": pm.Dirichlet(u=exact)},
+        exact={"u": exact},
+        name="jump",
+    )
+
+
+def cpinn_jump() -> Iterable[Row]:
+    problem = jump_problem()
+    # Each equation and flux in units of the larger coefficient's.
+    weights = {"equation u in 0": 1e-4, "flux": 1.0}
+    method = pm.CPINN(partition={"x": 0.5}, constraints="soft", weights=weights)
+    label = "Diffusion with a coefficient jump of 100 by CPINN"
+    yield from _seeds(label, problem, method, 1e-4, 180.0, _on_grid(problem), 1e-4)
+
+
+def burgers_error(solution: Solution) -> float:
+    """‖u − exact‖ / ‖exact‖ on 400 × 101 points."""
+    problem = solution.problem
+    x, t = np.meshgrid(np.linspace(-1, 1, 400), np.linspace(0, 1, 101), indexing="ij")
+    x, t = jnp.asarray(x.reshape(-1, 1)), jnp.asarray(t.ravel())
+    exact = jax.jit(jax.vmap(lambda y, s: problem.exact_value("u", y, s)))(x, t)
+    return float(jnp.linalg.norm(solution["u"](x, t) - exact) / jnp.linalg.norm(exact))
+
+
+def cpinn_burgers() -> Iterable[Row]:
+    problem = pm.library.burgers()
+    # The shock at x = 0 stands in the second part, which gets the most of everything.
+    sizes = ((8, 2), (20, 3), (8, 2), (8, 2))
+    method = pm.CPINN(
+        partition={"x": (-0.6, 0.2, 0.5)},
+        network=[functools.partial(MLP, width=w, depth=d) for w, d in sizes],
+        points=[300, 2000, 300, 300],
+        weights={"value": 20.0, "flux": 1.0},
+    )
+    label = "Burgers by CPINN, interfaces −0.6, 0.2, 0.5"
+    yield from _seeds(label, problem, method, 1e-4, 180.0, burgers_error, 1e-4)
+
+
+CHECKS: Checks = {
+    "poisson xpinn": xpinn,
+    "poisson fbpinn": fbpinn,
+    "poisson spinn": spinn,
+    "subdomains cpinn poisson": cpinn_poisson,
+    "subdomains cpinn jump": cpinn_jump,
+    "subdomains cpinn burgers": cpinn_burgers,
+}

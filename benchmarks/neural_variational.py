@@ -1,0 +1,237 @@
+"""Weak residuals: hp-VPINN on boxes and meshes, robust VPINN, deep Ritz."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import physml as pm
+from benchmarks._table import Checks, Row, missing, row
+from pdes import Problem
+from physml.optimizers import Objective
+from solvers import Method, Solution
+
+SEEDS = (0, 1, 2)
+HERE = Path(__file__).resolve().parent
+# The mesh of the gear, from the examples of FastVPINNs (MIT); not part of this project.
+DATA = Path(os.environ.get("PHYSML_DATA", HERE.parents[1] / "shared" / "data"))
+
+
+def relative_l2(solution: Solution, x: np.ndarray, weights: np.ndarray, exact) -> float:
+    """√(Σ w (u − exact)² / Σ w exact²) at points x."""
+    found = np.asarray(solution["u"](jnp.asarray(x)))
+    return float(np.sqrt(weights @ (found - exact) ** 2 / (weights @ exact**2)))
+
+
+def exact_on_grid(problem: Problem, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gauss–Legendre points of 64 panels a direction on a line, 16 in the plane."""
+    panels = 64 if problem.dim == 1 else 16
+    points, weights = np.polynomial.legendre.leggauss(count)
+    low, high = problem.domain.bounds
+    axes, sizes = [], []
+    for a, b in zip(low, high, strict=True):
+        edges = np.linspace(a, b, panels + 1)
+        half = 0.5 * np.diff(edges)[:, None]
+        axes.append((edges[:-1, None] + half * (1 + points)).ravel())
+        sizes.append((half * weights).ravel())
+    x = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, problem.dim)
+    w = functools.reduce(np.multiply.outer, sizes).ravel()
+    values = jax.jit(jax.vmap(lambda y: problem.exact_value("u", y)))(jnp.asarray(x))
+    return x, w, np.asarray(values)
+
+
+def _seeds(
+    label: str,
+    problem: Problem,
+    method: Method,
+    target: float,
+    seconds: float,
+    measured: Callable[[Solution], float],
+) -> Iterable[Row]:
+    for seed in SEEDS:
+        solution = pm.solve(problem, method, seed=seed, budget=seconds)
+        stats = solution.stats
+        note = (
+            f"{stats.unknowns} parameters, {stats.iterations} steps, {stats.compile_seconds:.0f} s "
+            f"of it compiling; {stats.notes[0]}"
+        )
+        yield row(
+            f"{label}, {seconds:g} s, seed {seed}",
+            measured(solution),
+            target,
+            "rel. L2",
+            note=note,
+        )
+
+
+def _on_grid(problem: Problem) -> Callable[[Solution], float]:
+    grid = exact_on_grid(problem, 8)
+    return lambda solution: relative_l2(solution, *grid)
+
+
+def waves() -> Problem:
+    """−∇²u = f on the unit square, u = −sin 4πx sin 4πy (Anandh et al., 2024, section 4)."""
+
+    def exact(x, t):
+        return -jnp.sin(4 * jnp.pi * x[0]) * jnp.sin(4 * jnp.pi * x[1])
+
+    return pm.manufactured(pm.library.Poisson(), pm.Rectangle(), {"u": exact})
+
+
+def poisson_waves() -> Iterable[Row]:
+    problem = waves()
+    method = pm.MeshVPINN(cells=4, cell_shape="quadrilateral", tests=12, quadrature=30)
+    label = "hp-VPINN: −sin 4πx sin 4πy on 4 × 4 cells"
+    yield from _seeds(label, problem, method, 1e-5, 60.0, _on_grid(problem))
+
+
+class Layer(pm.PDE):
+    """−ε u″ + u′ = 1."""
+
+    epsilon: pm.Coefficient = pm.coefficient(1e-3)
+    fields = {"u": pm.Scalar()}
+
+    def equations(self):
+        return {
+            "u": pm.Balance(
+                flux=(self.diffusion, self.transport), source=(self.load,), storage=pm.NoStorage
+            )
+        }
+
+    def diffusion(self, p):
+        return -self.epsilon(p) * p.grad.u
+
+    def transport(self, p):
+        return p.u * jnp.ones_like(p.x)
+
+    def load(self, p):
+        return 1.0
+
+
+def layer(epsilon: float = 1e-3) -> Problem:
+    """−ε u″ + u′ = 1 on (0, 1), u = 0 at both ends: u = x − e^{(x−1)/ε} + O(e^{−1/ε})."""
+    return pm.Problem(
+        Layer(epsilon=epsilon),
+        pm.Interval(0.0, 1.0),
+        boundary={"all": pm.Dirichlet(u=0.0)},
+        exact={"u": lambda x, t: x[0] - jnp.exp((x[0] - 1) / epsilon)},
+        name="layer",
+    )
+
+
+def boundary_layer() -> Iterable[Row]:
+    problem = layer()
+    label = "hp-VPINN: boundary layer, ε = 1e-3"
+    yield from _seeds(label, problem, pm.VPINN(), 1e-3, 120.0, _on_grid(problem))
+
+
+class Transport(pm.PDE):
+    """−∇²u + 0.1 ∂u/∂x = 50 sin x + cos x."""
+
+    fields = {"u": pm.Scalar()}
+
+    def equations(self):
+        return {
+            "u": pm.Balance(
+                flux=(self.diffusion,), source=(self.load, self.transport), storage=pm.NoStorage
+            )
+        }
+
+    def diffusion(self, p):
+        return -p.grad.u
+
+    def load(self, p):
+        return 50 * jnp.sin(p.x[0]) + jnp.cos(p.x[0])
+
+    def transport(self, p):
+        return -0.1 * p.grad.u[0]
+
+
+def gear() -> Iterable[Row]:
+    path = DATA / "gear.mesh"
+    label = "hp-VPINN: gear of 14 192 quadrilaterals"
+    if not path.is_file():
+        yield missing(label, "FEM Q2", f"no {path}; set PHYSML_DATA to the folder that holds it")
+        return
+    domain = pm.MeshDomain(path)
+    problem = pm.Problem(Transport(), domain, boundary={"all": pm.Dirichlet(u=0.0)})
+    reference = pm.solve(problem, pm.FiniteElement(degree=2))
+    mesh = domain.mesh()
+    x = mesh.points[mesh.cells].mean(axis=1)
+    weights = np.ones(len(x)) / len(x)
+    values = np.asarray(reference["u"](jnp.asarray(x)))
+    method = pm.MeshVPINN(functions="nodal", tests=1, quadrature=3)
+    yield from _seeds(
+        label,
+        problem,
+        method,
+        1e-2,
+        300.0,
+        lambda solution: relative_l2(solution, x, weights, values),
+    )
+
+
+def _gradient(objective: Objective) -> Callable:
+    """The loss and its gradient, compiled."""
+
+    @eqx.filter_jit
+    def step(params, batch):
+        return jax.value_and_grad(lambda p: objective.loss(p, batch))(params)
+
+    return step
+
+
+def step_time() -> Iterable[Row]:
+    """One residual and its gradient, 400 cells of 2 × 2 × 25 points against 16."""
+    problem = pm.library.poisson()
+    times = {}
+    # 400 cells of 6² points, 16 of 30²: 14 400 each.
+    for cells, quadrature in ((4, 58), (20, 10)):
+        method = pm.MeshVPINN(
+            cells=cells, cell_shape="quadrilateral", tests=3, quadrature=quadrature
+        )
+        setup = method.setup(problem, 0)
+        batch = setup.sampler(jax.random.key(0), setup.params, 0)
+        points = batch["cells"]["tests"].shape[0] * batch["cells"]["tests"].shape[2]
+        step = _gradient(setup.objective)
+        jax.block_until_ready(step(setup.params, batch))
+        best = np.inf
+        for _ in range(20):
+            start = time.perf_counter()
+            jax.block_until_ready(step(setup.params, batch))
+            best = min(best, time.perf_counter() - start)
+        times[cells**2] = best
+        note = f"{points} quadrature points, 9 tests a cell"
+        yield row(f"VPINN step, {cells**2} cells", 1e3 * best, None, "ms", note=note)
+    ratio = times[400] / times[16]
+    yield row("VPINN step: 400 cells over 16 at equal quadrature", ratio, 1.5, "ratio")
+
+
+def poisson_robust() -> Iterable[Row]:
+    problem = pm.library.poisson()
+    yield from _seeds(
+        "Poisson by robust VPINN", problem, pm.RobustVPINN(), 1e-5, 60.0, _on_grid(problem)
+    )
+
+
+def poisson_ritz() -> Iterable[Row]:
+    problem = pm.library.poisson()
+    yield from _seeds("Poisson by deep Ritz", problem, pm.DeepRitz(), 1e-4, 60.0, _on_grid(problem))
+
+
+CHECKS: Checks = {
+    "hp-vpinn waves": poisson_waves,
+    "hp-vpinn boundary layer": boundary_layer,
+    "hp-vpinn gear": gear,
+    "vpinn step": step_time,
+    "poisson robust vpinn": poisson_robust,
+    "poisson deep ritz": poisson_ritz,
+}
