@@ -260,7 +260,7 @@ def series_residual(
     order = 2 * (len(levels) + 1)
     rates = 2 if any(f.has_inertia for f in timed) else 1 if timed else 0
     algebra = Series(order, rates)
-    place_, moment = (
+    along, moment = (
         algebra.seed(x, jnp.ones_like(x), None),
         algebra.seed(t, None, jnp.ones_like(t)),
     )
