@@ -86,8 +86,12 @@ if TYPE_CHECKING:
     from physml.networks import SIREN as SIREN
     from physml.networks import FourierFeatures as FourierFeatures
     from physml.networks import ModifiedMLP as ModifiedMLP
+    from physml.networks import MultiscaleFourier as MultiscaleFourier
+    from physml.networks import MultiStage as MultiStage
     from physml.networks import Periodic as Periodic
+    from physml.networks import PirateNet as PirateNet
     from physml.networks import Rescale as Rescale
+    from physml.networks import SeparableNetwork as SeparableNetwork
     from physml.operators import FNO as FNO
     from physml.operators import DeepONet as DeepONet
     from physml.optimizers import LBFGS as LBFGS
@@ -186,6 +190,8 @@ _EXPORTS: dict[str, str] = {
     "MeshDomain": "pdes",
     "Method": "solvers",
     "ModifiedMLP": "physml.networks",
+    "MultiStage": "physml.networks",
+    "MultiscaleFourier": "physml.networks",
     "NetworkCoefficient": "pdes",
     "Neumann": "pdes",
     "NoStorage": "pdes",
@@ -199,6 +205,7 @@ _EXPORTS: dict[str, str] = {
     "Periodic": "physml.networks",
     "Phase": "physml.training",
     "Pin": "pdes",
+    "PirateNet": "physml.networks",
     "Point": "pdes",
     "Polygon": "pdes",
     "Problem": "pdes",
@@ -208,6 +215,7 @@ _EXPORTS: dict[str, str] = {
     "Robin": "pdes",
     "SIREN": "physml.networks",
     "Scalar": "pdes",
+    "SeparableNetwork": "physml.networks",
     "Slip": "pdes",
     "Solution": "solvers",
     "SolverError": "solvers",

@@ -6,6 +6,7 @@ from ._interfaces import Decomposed, flux_jump
 from ._partition import Partition, PartitionTrial, make_partition
 from ._points import boundary_points, initial_points, interior_points, stacked
 from ._residuals import condition_residual, equation_residual
+from ._solenoidal import SolenoidalTrial, solenoidal_constraint, solenoidal_hard
 from ._tests import ReferenceTests, gauss_legendre, gauss_lobatto, graded_edges
 from ._trial import (
     Inputs,
@@ -28,6 +29,7 @@ __all__ = [
     "PartitionTrial",
     "ReferenceTests",
     "Shaping",
+    "SolenoidalTrial",
     "Trial",
     "TrialFunction",
     "Variational",
@@ -50,5 +52,7 @@ __all__ = [
     "point_slopes",
     "pointwise_density",
     "problem_inputs",
+    "solenoidal_constraint",
+    "solenoidal_hard",
     "stacked",
 ]
