@@ -165,7 +165,7 @@ def poisson_100() -> Iterable[Row]:
         network=functools.partial(MLP, width=128, depth=1),
         points=200,
         boundary_points=1000,
-        sampling="sobol",
+        sampling="uniform",
         resample=1,
         optimizer=GaussNewton(),
     )

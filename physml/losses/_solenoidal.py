@@ -110,14 +110,14 @@ def _is_divergence(problem: Problem, name: str, velocity: str) -> bool:
     It is then a linear form of values and gradients, which fields in general position tell.
     """
     rng = np.random.default_rng(0)
-    forms, dim = problem.forms(), problem.dim
+    form, dim = problem.forms()[name], problem.dim
 
     @jax.jit
     def residual(x: Array, t: Array, slopes: Any, values: Any) -> Array:
         def fields(y: Array, s: Array) -> dict[str, Array]:
             return {n: values[n] + slopes[n] @ (y - x) for n in slopes}
 
-        return strong_residual(forms, fields, x, t, steady=True)[name]
+        return strong_residual({name: form}, fields, x, t, steady=True)[name]
 
     low, high = problem.domain.bounds
     start, end = problem.time or (0.0, 0.0)

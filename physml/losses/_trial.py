@@ -39,7 +39,8 @@ class Inputs(eqx.Module):
             # One operation for all directions: there may be a hundred.
             low = jnp.asarray(self.lower, x.dtype)
             unit = (x - low) / jnp.asarray(np.subtract(self.upper, self.lower), x.dtype)
-            return jnp.append(2 * unit - 1, self._moment(t)) if self.time else 2 * unit - 1
+            units = 2 * unit - 1
+            return units if self.time is None else jnp.append(units, self._moment(t))
         parts = []
         for i, periodic in enumerate(self.periodic):
             unit = (x[i] - self.lower[i]) / (self.upper[i] - self.lower[i])
