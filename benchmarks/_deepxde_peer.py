@@ -20,7 +20,6 @@ import numpy as np
 def main():
     points, width, depth = (int(value) for value in sys.argv[1:4])
     dde.config.set_random_seed(0)
-    dde.config.set_default_float("float64")
     interval = dde.geometry.GeometryXTime(
         dde.geometry.Interval(-1, 1), dde.geometry.TimeDomain(0, 1)
     )

@@ -11,8 +11,6 @@ import physml as pm
 from pdes import library
 from physml.losses import SolenoidalTrial, problem_inputs, solenoidal_constraint
 from physml.networks import MLP
-from physml.optimizers import GaussNewton
-from solvers import Run
 
 SMALL = functools.partial(MLP, width=10, depth=2)
 
@@ -42,22 +40,18 @@ def test_the_divergence_vanishes_for_any_network(dim):
     assert float(jnp.abs(slopes).max()) > 0.1
 
 
-def test_the_constraint_of_stokes_has_no_residual_and_the_flow_is_found():
+def test_the_constraint_of_stokes_has_no_residual():
     problem = library.stokes()
-    method = pm.PINN(
-        divergence_free=True, network=SMALL, points=150, resample=None, optimizer=GaussNewton()
-    )
-    names = method.discretize(problem).objective.names()
+    setup = pm.PINN(divergence_free=True, network=SMALL, points=20).discretize(problem)
+    names = setup.objective.names()
     assert "equation u" in names and "equation p" not in names
-    solution = method.solve(problem, Run(steps=30))
-    assert "the equation of p" in solution.stats.notes[0]
-    x = jnp.asarray(problem.domain.sample_interior(200, seed=5))
-    exact = jax.vmap(lambda y: problem.exact_value("u", y))(x)
-    error = jnp.linalg.norm(solution["u"](x) - exact) / jnp.linalg.norm(exact)
-    assert float(error) < 5e-2
-    slopes = jax.vmap(jax.jacfwd(lambda y: solution["u"](y)))(x)
+    assert "the equation of p" in setup.notes[0]
+    fields, _ = setup.represent(setup.params)
+    x = jnp.asarray(problem.domain.sample_interior(50, seed=5))
+    u = lambda y: fields.values(y, jnp.zeros(()))["u"]
+    slopes = jax.jit(jax.vmap(jax.jacfwd(u)))(x)
     divergence = jnp.abs(jnp.trace(slopes, axis1=1, axis2=2)).max()
-    assert float(divergence) < 1e-13 * float(jnp.abs(slopes).max())
+    assert float(divergence) < 1e-14 * float(jnp.abs(slopes).max())
 
 
 class Sources(pm.PDE):
