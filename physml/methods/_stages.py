@@ -152,7 +152,8 @@ def solve_in_stages(method: Any, problem: Any, observations: Any, where: Any, ru
             solutions[-1].parameters,
             share.seed,
         )
-        trained = solutions[-1].representation.network
+        representation: Any = solutions[-1].representation
+        trained = representation.network
         notes.append(
             f"stage {k + 2}: size {found.size:.1e}, frequencies "
             f"{', '.join(f'{f:g}' for f in found.frequency)}"

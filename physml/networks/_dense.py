@@ -40,16 +40,17 @@ class Dense(eqx.Module):
         weight: Array | None = None,
         key: PRNGKeyArray,
     ):
-        if weight is None:
-            deviation = (2.0 / (in_size + out_size)) ** 0.5
-            weight = deviation * jax.random.normal(key, (out_size, in_size))
+        deviation = (2.0 / (in_size + out_size)) ** 0.5
+        start: Array = (
+            deviation * jax.random.normal(key, (out_size, in_size)) if weight is None else weight
+        )
         self.bias = jnp.zeros(out_size)
-        self.weight, self.exponents = weight, None
+        self.weight, self.exponents = start, None
         if factorisation is not None:
             mean, spread = _checked(factorisation)
             noise = jax.random.normal(jax.random.fold_in(key, 1), (out_size,))
             self.exponents = mean + spread * noise
-            self.weight = weight * jnp.exp(-self.exponents)[:, None]
+            self.weight = start * jnp.exp(-self.exponents)[:, None]
 
     @property
     def matrix(self) -> Array:
