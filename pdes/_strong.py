@@ -13,6 +13,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from pdes._derivatives import (
+    balance,
+    definition_levels,
+    fluxes_are_isotropic,
+    jet_divergence,
+    jet_residual,
+    jets_apply,
+    series_apply,
+    series_residual,
+)
 from pdes._pde import Form
 from pdes._point import Point
 
@@ -74,38 +84,32 @@ def complete(
         ValueError: a field that is no definition is missing, or definitions depend on each
             other in a circle.
     """
+    return _complete(forms, fields, region, cell, best_divergence)
+
+
+def best_divergence(
+    form: Form, fields: Fields, x: Array, t: Array, region: Any = None, cell: Any = None
+) -> Array:
+    """`divergence`, with the Laplacian in one pass where that is all that the flux needs."""
+    if form.equation.flux and fluxes_are_isotropic(form):
+        return jet_divergence(form, fields, x, t, (region, cell))
+    return divergence(form, fields, x, t, region, cell)
+
+
+def _complete(forms, fields: Fields, region: Any, cell: Any, diverge: Callable) -> Fields:
     x = jnp.ones(next(iter(forms.values())).dim)
-    given = set(jax.eval_shape(fields, x, jnp.ones(())))
-    missing = [name for name in forms if name not in given]
-    for name in missing:
-        if forms[name].kind != "Definition":
-            raise ValueError(
-                f"the field {name!r} is missing: the functions give {sorted(given)}, and only "
-                "definitions can be substituted"
-            )
     current = fields
-    while missing:
-        ready = [
-            name
-            for name in missing
-            if all(forms[name].dependence(term).fields <= given for term in forms[name].all_terms())
-        ]
-        if not ready:
-            raise ValueError(
-                f"the definitions {missing} depend on each other: solve with mixed=True"
-            )
-        current = _with_definitions(forms, ready, current, region, cell)
-        given |= set(ready)
-        missing = [name for name in missing if name not in given]
+    for ready in definition_levels(forms, jax.eval_shape(fields, x, jnp.ones(()))):
+        current = _with_definitions(forms, ready, current, region, cell, diverge)
     return current
 
 
-def _with_definitions(forms, names, fields: Fields, region: Any, cell: Any) -> Fields:
+def _with_definitions(forms, names, fields: Fields, region: Any, cell: Any, diverge) -> Fields:
     def extended(x: Array, t: Array) -> dict[str, Array]:
         values = dict(fields(x, t))
         p = point_of(fields, x, t, region=region, cell=cell)
         for name in names:
-            div = divergence(forms[name], fields, x, t, region, cell)
+            div = diverge(forms[name], fields, x, t, region, cell)
             values[name] = forms[name].source(p) + div
         return values
 
@@ -127,25 +131,47 @@ def strong_residual(
     Balance: ∂ₜ(ρ ∂ₜu) + ∂ₜ m + ∇·ΣF − Σs; Definition: w − Σs − ∇·ΣF; Constraint: ∇·ΣF − Σs.
     Definitions that `fields` leaves out are substituted and have no residual.
 
+    How the derivatives are made follows from what the terms use: as a Taylor series where
+    definitions raise the order on a line, with the Laplacian in one pass where the second
+    derivatives of fluxes are Laplacians, and by nested forward mode elsewhere.
+
     Arguments:
         steady: drop the time derivatives (a problem without a time interval).
     """
     given = jax.eval_shape(fields, x, t)
+    place = (region, cell)
+    if series_apply(forms, given, steady):
+        return series_residual(forms, fields, x, t, steady, place)
     full = complete(forms, fields, region, cell)
+    fast = [name for name in forms if name in given and jets_apply(forms[name], steady)]
+    found = jet_residual(forms, fast, full, x, t, steady, place) if fast else {}
+    rest = [name for name in forms if name in given and name not in found]
+    if rest:
+        found |= _nested(forms, rest, full, x, t, steady, place)
+    return {name: found[name] for name in forms if name in given}
+
+
+def nested_residual(
+    forms: Mapping[str, Form], fields: Fields, x: Array, t: Array, *, steady: bool
+) -> dict[str, Array]:
+    """`strong_residual` by nested forward mode throughout, whatever the terms use."""
+    given = jax.eval_shape(fields, x, t)
+    full = _complete(forms, fields, None, None, divergence)
+    names = [name for name in forms if name in given]
+    return _nested(forms, names, full, x, t, steady, (None, None))
+
+
+def _nested(forms, names, full: Fields, x: Array, t: Array, steady: bool, place):
+    region, cell = place
     p = point_of(full, x, t, region=region, cell=cell)
     residuals = {}
-    for name, form in forms.items():
-        if name not in given:
-            continue
+    for name in names:
+        form = forms[name]
         div = divergence(form, full, x, t, region, cell)
-        source = form.source(p)
-        if form.kind == "Definition":
-            residuals[name] = p.values[name] - source - div
-        else:
-            rate = jnp.zeros(form.shape, x.dtype)
-            if form.kind == "Balance" and not steady:
-                rate = time_terms(form, full, x, t, region, cell)
-            residuals[name] = rate + div - source
+        rate = jnp.zeros(form.shape, x.dtype)
+        if form.kind == "Balance" and not steady:
+            rate = time_terms(form, full, x, t, region, cell)
+        residuals[name] = balance(form, p, rate, div)
     return residuals
 
 

@@ -99,8 +99,12 @@ if TYPE_CHECKING:
     from physml.networks import SIREN as SIREN
     from physml.networks import FourierFeatures as FourierFeatures
     from physml.networks import ModifiedMLP as ModifiedMLP
+    from physml.networks import MultiscaleFourier as MultiscaleFourier
+    from physml.networks import MultiStage as MultiStage
     from physml.networks import Periodic as Periodic
+    from physml.networks import PirateNet as PirateNet
     from physml.networks import Rescale as Rescale
+    from physml.networks import SeparableNetwork as SeparableNetwork
     from physml.operators import FNO as FNO
     from physml.operators import DeepONet as DeepONet
     from physml.optimizers import DSGNAR as DSGNAR
@@ -222,6 +226,8 @@ _EXPORTS: dict[str, str] = {
     "MeshVPINN": "physml.methods",
     "Method": "solvers",
     "ModifiedMLP": "physml.networks",
+    "MultiStage": "physml.networks",
+    "MultiscaleFourier": "physml.networks",
     "NetworkCoefficient": "pdes",
     "Neumann": "pdes",
     "NoStorage": "pdes",
@@ -235,6 +241,7 @@ _EXPORTS: dict[str, str] = {
     "Periodic": "physml.networks",
     "Phase": "physml.training",
     "Pin": "pdes",
+    "PirateNet": "physml.networks",
     "Point": "pdes",
     "Polygon": "pdes",
     "Posterior": "physml.inverse",
@@ -250,6 +257,7 @@ _EXPORTS: dict[str, str] = {
     "Scalar": "pdes",
     "SelfScaledBFGS": "physml.optimizers",
     "SelfScaledBroyden": "physml.optimizers",
+    "SeparableNetwork": "physml.networks",
     "Slip": "pdes",
     "Solution": "solvers",
     "SolverError": "solvers",

@@ -26,6 +26,7 @@ from ._partition import Partition, PartitionTrial, make_partition
 from ._points import boundary_points, initial_points, interior_points, stacked
 from ._residuals import condition_residual, equation_residual
 from ._separable import GridBlock, Separable, SeparableTrial, axis_inputs
+from ._solenoidal import SolenoidalTrial, solenoidal_constraint, solenoidal_hard
 from ._subdivided import (
     OwnedBlock,
     Subdivided,
@@ -67,6 +68,7 @@ __all__ = [
     "Separable",
     "SeparableTrial",
     "Shaping",
+    "SolenoidalTrial",
     "Subdivided",
     "SubdomainTrial",
     "Subdomains",
@@ -114,6 +116,8 @@ __all__ = [
     "points_of",
     "pointwise_density",
     "problem_inputs",
+    "solenoidal_constraint",
+    "solenoidal_hard",
     "stacked",
     "subdomain_residuals",
     "test_count",

@@ -48,6 +48,7 @@ class Collocation(LeastSquares):
     static: Any
     exact_boundary: frozenset[tuple[str, str]] = eqx.field(static=True)
     exact_initial: frozenset[str] = eqx.field(static=True)
+    exact_equations: frozenset[str] = eqx.field(static=True)
     weights: tuple[tuple[str, float], ...] = eqx.field(static=True)
     where: Callable | None = eqx.field(static=True)
     observations: tuple[Observations, ...]
@@ -67,6 +68,7 @@ class Collocation(LeastSquares):
         self.static = static
         self.exact_boundary = hard.boundary
         self.exact_initial = hard.initial
+        self.exact_equations = hard.equations
         self.weights = tuple(sorted((weights or {}).items()))
         self.where = where
         self.observations = tuple(observations)
@@ -144,9 +146,14 @@ class Collocation(LeastSquares):
         count = len(jax.tree.leaves(points)[0])
         return {name: PointBlock(fn, points, scale=self._scale(name, count))}
 
+    @property
+    def equations(self) -> tuple[str, ...]:
+        """Fields whose equation is a residual."""
+        return tuple(name for name in self.trial.names if name not in self.exact_equations)
+
     def _equations(self, points: Any) -> dict[str, Block]:
         found = {}
-        for name in self.trial.names:
+        for name in self.equations:
 
             def fn(params, point, name=name):
                 problem, _ = self.bound(params)
@@ -244,7 +251,7 @@ def point_residuals(objective: Collocation, params: Any, points: Any) -> Array:
     def at(point: Any) -> Array:
         problem, _ = objective.bound(params)
         total = jnp.zeros(())
-        for name in objective.trial.names:
+        for name in objective.equations:
             r = equation_residual(problem, name, objective.fields(params), point["x"], point["t"])
             total = total + objective._scale(f"equation {name}", 1) ** 2 * jnp.sum(r**2)
         return jnp.sqrt(total)

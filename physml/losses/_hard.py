@@ -110,13 +110,15 @@ class Hard:
 
     Attributes:
         shaping: by field. boundary: (part, field) pairs that are exact. initial: fields whose
-            initial data (and rate) are exact. notes: why others are not.
+            initial data (and rate) are exact. notes: why others are not. equations: fields whose
+            equation every trial function satisfies.
     """
 
     shaping: dict[str, Shaping]
     boundary: frozenset[tuple[str, str]]
     initial: frozenset[str]
     notes: tuple[str, ...]
+    equations: frozenset[str] = frozenset()
 
 
 SOFT = Hard({}, frozenset(), frozenset(), ())

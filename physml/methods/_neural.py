@@ -21,15 +21,17 @@ from pdes._strong import complete
 from physml import training
 from physml.losses import (
     Hard,
+    SolenoidalTrial,
     SubdomainTrial,
     Trial,
     TrialFunction,
     build_network,
     data_scales,
+    initial_points,
     problem_inputs,
 )
 from physml.methods._failures import check_answer
-from physml.networks import MLP, combine
+from physml.networks import MLP, PirateNet, combine
 from physml.optimizers import Adam, GaussNewton, Objective, Optimizer
 from physml.training import Phase
 from solvers import Method, Representation, Run, Solution, Stats
@@ -119,7 +121,60 @@ def one_network(
     )
     factory = factory or default_network(trial.out_size, inputs.size)
     key = jax.random.key(seed)
-    return trial, build_network(factory, inputs.size, trial.out_size, key, dtype)
+    network = build_network(factory, inputs.size, trial.out_size, key, dtype)
+    if isinstance(network, PirateNet) and network is not factory:
+        network = _fitted_to_start(problem, trial, network, seed)
+    return trial, network
+
+
+def solenoidal_network(
+    problem: Problem,
+    shapes: dict[str, tuple[int, ...]],
+    velocity: str,
+    factory: Any,
+    seed: int,
+    dtype: Any,
+    harmonics: int = 1,
+) -> tuple[SolenoidalTrial, Any]:
+    """As `one_network`, with one field the curl of outputs."""
+    inputs = problem_inputs(problem, harmonics=harmonics)
+    low, high = problem.domain.bounds
+    trial = SolenoidalTrial(
+        inputs=inputs,
+        shapes=tuple(shapes.items()),
+        scales=tuple(data_scales(problem, shapes).values()),
+        shaping={},
+        velocity=velocity,
+        length=0.5 * float(np.max(high - low)),
+    )
+    factory = factory or default_network(trial.outputs, inputs.size)
+    return trial, build_network(factory, inputs.size, trial.outputs, jax.random.key(seed), dtype)
+
+
+def _fitted_to_start(problem: Problem, trial: Trial, network: PirateNet, seed: int) -> PirateNet:
+    """A PirateNet that equals initial data that are residuals, at all times.
+
+    Data that hold exactly leave nothing to fit: the network is then left as it is.
+    """
+    if problem.time is None or any(
+        name in trial.shaping or name not in problem.initial for name in trial.names
+    ):
+        return network
+    x = jnp.asarray(initial_points(problem, _FIT_POINTS, seed)["x"])
+    t = jnp.linspace(*problem.time, len(x))
+
+    @jax.jit
+    def data(y: Array, s: Array) -> tuple[Array, Array]:
+        values = [
+            problem.initial_value(name, y).reshape(-1) / scale
+            for name, scale in zip(trial.names, trial.scales, strict=True)
+        ]
+        return trial.inputs(y, s), jnp.concatenate(values)
+
+    return eqx.filter_jit(network.fitted)(*jax.vmap(data)(x, t))
+
+
+_FIT_POINTS = 1024
 
 
 def default_phases(problem: Problem, steps: int | None, seconds: float | None) -> tuple[Phase, ...]:

@@ -16,14 +16,18 @@ from physml.losses import (
     interior_points,
     output_shapes,
     point_residuals,
+    solenoidal_constraint,
+    solenoidal_hard,
     stacked,
 )
+from physml.methods._multi_stage import solve_in_stages
 from physml.methods._neural import (
     NeuralFields,
     Setup,
     check_precision,
     one_network,
     sampler_seed,
+    solenoidal_network,
     train_setup,
 )
 from physml.methods._refining import REFINING, Refining
@@ -56,10 +60,16 @@ class PINN(Method):
         power, offset: k and c of the adaptive density |r|^k / mean |r|^k + c.
         weights: w by block ("equation u", "boundary left u", "initial u", …) or first word.
         mixed: definitions are outputs of the network with residuals of their own.
+        divergence_free: the velocity of a problem with the constraint ∇·u = 0 is the curl of a
+            stream function (two dimensions) or a vector potential (three): the constraint then
+            holds exactly and has no residual, while the velocity's values are residuals.
+        stages: networks trained one after another, each on what those before it leave, scaled by
+            the magnitude and frequency of their residual; the budget is shared equally.
         seconds: budget where the run gives none. tolerance: loss, relative to the first, at
             which training ends. dtype: "float64", or "float32" with a first-order optimizer.
 
-    Source: Raissi, Perdikaris and Karniadakis (2019); Gauss–Newton: Müller and Zeinhofer (2023).
+    Source: Raissi, Perdikaris and Karniadakis (2019); Gauss–Newton: Müller and Zeinhofer (2023);
+    stages: Wang and Lai (2024).
     """
 
     network: Any = None
@@ -73,6 +83,8 @@ class PINN(Method):
     offset: float = eqx.field(static=True, default=1.0)
     weights: Mapping[str, float] | None = None
     mixed: bool = eqx.field(static=True, default=False)
+    divergence_free: bool = eqx.field(static=True, default=False)
+    stages: int = eqx.field(static=True, default=1)
     seconds: float = eqx.field(static=True, default=60.0)
     tolerance: float = eqx.field(static=True, default=1e-22)
     dtype: str = eqx.field(static=True, default="float64")
@@ -83,7 +95,7 @@ class PINN(Method):
         schemes = ("rad", *REFINING, "sobol", "uniform", "grid")
         if self.sampling not in schemes:
             raise ValueError(f"sampling is one of {schemes}, got {self.sampling!r}")
-        for name in ("points", "boundary_points", "resample", "harmonics"):
+        for name in ("points", "boundary_points", "resample", "harmonics", "stages"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be positive, got {value!r}")
@@ -117,10 +129,17 @@ class PINN(Method):
         self.check(problem)
         dtype = check_precision(self.dtype)
         shapes = output_shapes(problem, self.mixed)
-        hard = hard_constraints(problem, shapes, self.constraints)
-        trial, network = one_network(
-            problem, shapes, hard, self.network, seed, dtype, self.harmonics
-        )
+        if self.divergence_free:
+            exact, velocity = solenoidal_constraint(problem)
+            hard = solenoidal_hard(self.constraints, exact, velocity)
+            trial, network = solenoidal_network(
+                problem, shapes, velocity, self.network, seed, dtype, self.harmonics
+            )
+        else:
+            hard = hard_constraints(problem, shapes, self.constraints)
+            trial, network = one_network(
+                problem, shapes, hard, self.network, seed, dtype, self.harmonics
+            )
         identified = None if where is None else where(problem.pde)
         params, static = partition({"network": network, "pde": identified})
         objective = Collocation(
@@ -148,6 +167,8 @@ class PINN(Method):
 
         The solution's problem holds the identified coefficients.
         """
+        if self.stages > 1:
+            return solve_in_stages(self, problem, observations, where, run)
         since = time.perf_counter()
         return train_setup(
             self,
@@ -211,7 +232,8 @@ def unsupported_regions(problem: Problem) -> str | None:
 
 def exactness_notes(hard: Hard) -> tuple[str, ...]:
     """Which conditions hold exactly, and why others do not, for reports."""
-    exact = [f"{name} on {part}" for part, name in sorted(hard.boundary)]
+    exact = [f"the equation of {name}" for name in sorted(hard.equations)]
+    exact += [f"{name} on {part}" for part, name in sorted(hard.boundary)]
     exact += [f"{name} at the start" for name in sorted(hard.initial)]
     built = (f"exact by construction: {', '.join(exact)}",) if exact else ()
     return (*built, *(f"as residuals: {note}" for note in hard.notes))

@@ -7,10 +7,13 @@ with its options chosen, `functools.partial(MLP, width=30, depth=3)`. Wrappers (
 `params, static = partition(model)` gives the trained arrays; `combine(params, static)` the model.
 """
 
+from ._composite import MultiscaleFourier, MultiStage, Scaled, SeparableNetwork
+from ._dense import Dense
 from ._enriched import Enriched
 from ._inputs import FourierFeatures, Periodic, Rescale
-from ._mlp import MLP, SIREN, Dense, ModifiedMLP
+from ._mlp import MLP, SIREN, ModifiedMLP
 from ._network import Frozen, Network, NetworkFactory, combine, partition
+from ._pirate import PirateNet
 from ._random_features import RandomFeatures
 
 __all__ = [
@@ -21,11 +24,16 @@ __all__ = [
     "FourierFeatures",
     "Frozen",
     "ModifiedMLP",
+    "MultiStage",
+    "MultiscaleFourier",
     "Network",
     "NetworkFactory",
     "Periodic",
+    "PirateNet",
     "RandomFeatures",
     "Rescale",
+    "Scaled",
+    "SeparableNetwork",
     "combine",
     "partition",
 ]

@@ -10,25 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from ._dense import Dense, Factorisation
 from ._network import Network, activation_function, check_input, check_sizes
-
-
-class Dense(eqx.Module):
-    """x ↦ W x + b, with W Glorot normal, W ~ N(0, 2/(fan_in + fan_out)), and b = 0.
-
-    Source: Glorot and Bengio, 2010, equation 12.
-    """
-
-    weight: Array
-    bias: Array
-
-    def __init__(self, in_size: int, out_size: int, *, key: PRNGKeyArray):
-        deviation = (2.0 / (in_size + out_size)) ** 0.5
-        self.weight = deviation * jax.random.normal(key, (out_size, in_size))
-        self.bias = jnp.zeros(out_size)
-
-    def __call__(self, x: Array) -> Array:
-        return self.weight @ x + self.bias
 
 
 class MLP(Network):
@@ -41,6 +24,8 @@ class MLP(Network):
     - `activation`: a name ("tanh", "sin", "gelu", "swish", "softplus", "sigmoid") or a function.
     - `adaptive`: n of the adaptive activation σ(n aₖ z), with one trained slope aₖ a hidden
       layer that starts at 1/n (Jagtap, Kawaguchi and Karniadakis, 2020); `None` for none.
+    - `factorisation`: mean and deviation of the weights' random factors, see `Dense`; `None`
+      for plain weights.
     - `key`: random key of the initial weights.
 
     Weights start Glorot normal, biases at zero (Glorot and Bengio, 2010).
@@ -63,6 +48,7 @@ class MLP(Network):
         depth: int = 3,
         activation: str | Callable[[Array], Array] = "tanh",
         adaptive: float | None = None,
+        factorisation: Factorisation = None,
         key: PRNGKeyArray,
     ):
         check_sizes(in_size, out_size, width=width, depth=depth)
@@ -71,7 +57,8 @@ class MLP(Network):
         sizes = [in_size, *[width] * depth, out_size]
         keys = jax.random.split(key, depth + 1)
         self.layers = tuple(
-            Dense(n, m, key=k) for n, m, k in zip(sizes[:-1], sizes[1:], keys, strict=True)
+            Dense(n, m, factorisation=factorisation, key=k)
+            for n, m, k in zip(sizes[:-1], sizes[1:], keys, strict=True)
         )
         self.slopes = None if adaptive is None else jnp.full(depth, 1.0 / adaptive)
         self.in_size = in_size
@@ -113,17 +100,19 @@ class ModifiedMLP(Network):
         width: int = 32,
         depth: int = 3,
         activation: str | Callable[[Array], Array] = "tanh",
+        factorisation: Factorisation = None,
         key: PRNGKeyArray,
     ):
         check_sizes(in_size, out_size, width=width, depth=depth)
         sizes = [in_size, *[width] * depth, out_size]
         first, second, *keys = jax.random.split(key, depth + 3)
         self.encoders = (
-            Dense(in_size, width, key=first),
-            Dense(in_size, width, key=second),
+            Dense(in_size, width, factorisation=factorisation, key=first),
+            Dense(in_size, width, factorisation=factorisation, key=second),
         )
         self.layers = tuple(
-            Dense(n, m, key=k) for n, m, k in zip(sizes[:-1], sizes[1:], keys, strict=True)
+            Dense(n, m, factorisation=factorisation, key=k)
+            for n, m, k in zip(sizes[:-1], sizes[1:], keys, strict=True)
         )
         self.in_size = in_size
         self.out_size = out_size
@@ -160,6 +149,7 @@ class SIREN(Network):
         width: int = 32,
         depth: int = 3,
         frequency: float = 30.0,
+        factorisation: Factorisation = None,
         key: PRNGKeyArray,
     ):
         check_sizes(in_size, out_size, width=width, depth=depth)
@@ -171,17 +161,15 @@ class SIREN(Network):
         for k, (n, m) in enumerate(itertools.pairwise(sizes)):
             spread = 1.0 / n if k == 0 else (6.0 / n) ** 0.5 / frequency
             weights, biases = jax.random.split(keys[k])
-            layer = Dense(n, m, key=keys[k])
-            layers.append(
-                eqx.tree_at(
-                    lambda d: (d.weight, d.bias),
-                    layer,
-                    (
-                        jax.random.uniform(weights, (m, n), minval=-spread, maxval=spread),
-                        jax.random.uniform(biases, (m,), minval=-(n**-0.5), maxval=n**-0.5),
-                    ),
-                )
+            layer = Dense(
+                n,
+                m,
+                weight=jax.random.uniform(weights, (m, n), minval=-spread, maxval=spread),
+                factorisation=factorisation,
+                key=keys[k],
             )
+            bias = jax.random.uniform(biases, (m,), minval=-(n**-0.5), maxval=n**-0.5)
+            layers.append(eqx.tree_at(lambda d: d.bias, layer, bias))
         self.layers = tuple(layers)
         self.in_size = in_size
         self.out_size = out_size
