@@ -75,7 +75,7 @@ def test_orr_sommerfeld_from_navier_stokes():
     # The mode is incompressible, and after a quarter of its period moved by a quarter wave.
     mode = modes[0]
     point = mode.point(jnp.array([0.7, 0.3]), 0.0)
-    assert abs(jnp.trace(point.grad.u)) < 1e-8 * jnp.abs(point.grad.u).max()
+    assert abs(jnp.trace(point.grad.u)) < 1e-7 * jnp.abs(point.grad.u).max()
     quarter = 0.5 * np.pi / abs(modes.values[0].imag)
     growth = np.exp(modes.values[0].real * quarter)
     later = mode["u"](jnp.array([0.7, 0.3]), quarter)
