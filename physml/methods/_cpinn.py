@@ -10,6 +10,7 @@ import equinox as eqx
 
 from pdes import Observations, Problem
 from physml.methods._neural import Setup, train_setup
+from physml.methods._stacked import alike, stacked_setup
 from physml.methods._subdivision import joined_setup, no_partition
 from physml.training import Weighting
 from solvers import Method, Run, Solution
@@ -81,6 +82,8 @@ class CPINN(Method):
         Arguments:
             observations: measured values to match. where: pde -> coefficients to identify.
         """
+        if alike(self, problem):
+            return stacked_setup(self, problem, seed, tuple(observations), where)
         return joined_setup(self, problem, seed, ("value", "flux"), tuple(observations), where)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)

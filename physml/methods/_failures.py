@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from physml.losses import Collocation, Subdivided, Variational
+from physml.losses import Collocation, Decomposed, Subdivided, Variational
 from physml.losses._residuals import all_fields
 from physml.optimizers import Objective
 from physml.training._train import evaluated_terms
@@ -116,7 +116,7 @@ _REMEDY = (
 def _conditions_of(objective: Objective) -> Collocation | None:
     if isinstance(objective, Collocation):
         return objective
-    if isinstance(objective, Subdivided):
+    if isinstance(objective, Decomposed | Subdivided):
         return objective.inside
     return objective.conditions if isinstance(objective, Variational) else None
 

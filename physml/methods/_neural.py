@@ -21,6 +21,7 @@ from pdes._strong import complete
 from physml import training
 from physml.losses import (
     Hard,
+    PartitionTrial,
     SolenoidalTrial,
     SubdomainTrial,
     Trial,
@@ -53,7 +54,7 @@ class NeuralFields(Representation):
 
     @property
     def continuous(self) -> bool:
-        return not isinstance(self.trial, SubdomainTrial)
+        return not isinstance(self.trial, PartitionTrial | SubdomainTrial)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,7 +89,7 @@ def _networks(method: Any, trial: SubdomainTrial, seed: int, dtype: Any) -> tupl
     factories = method.network
     if factories is None:
         factories = default_network(
-            trial.out_size, trial.in_size, width=_width(count), depth=2, adaptive=1.0
+            trial.out_size, trial.in_size, width=subdomain_width(count), depth=2, adaptive=1.0
         )
     if isinstance(factories, eqx.Module):
         raise TypeError(
@@ -160,6 +160,6 @@ def _sampler(method: Any, objective: Subdivided) -> Callable[[Any, Any, int], An
     return sample
 
 
-def _width(subdomains: int) -> int:
+def subdomain_width(subdomains: int) -> int:
     """So that all networks together have about a thousand parameters."""
     return {1: 20, 2: 18, 3: 15, 4: 12}.get(subdomains, 10)
