@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,11 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import physml as pm
+from benchmarks._neural import SEEDS, seeds
 from benchmarks._table import Checks, Row, row
 from pdes import Problem
 from solvers import Method, Solution
-
-SEEDS = (0, 1, 2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,33 +170,10 @@ def trained(name: str) -> Iterable[Row]:
     case = CASES[name]
     problem = case.problem()
     gap = reference(name)[1]
-    # Compiles what the seeds share; slabs are two programs, of which the second has new data.
-    slabs = case.method.count if isinstance(case.method, pm.TimeSlabs) else 1
-    pm.solve(problem, case.method, seed=0, steps=2 * slabs)
-    errors = []
-    for seed in SEEDS:
-        wall, cpu = time.perf_counter(), time.process_time()
-        solution = pm.solve(problem, case.method, seed=seed, budget=case.budget)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        errors.append(relative_l2(name, solution))
-        stats = solution.stats
-        yield row(
-            f"{name} by {case.method.name}, {case.budget:g} s, seed {seed}",
-            errors[-1],
-            unit="rel. L2",
-            note=f"{stats.unknowns} parameters, {stats.iterations} steps, {wall:.0f} s of wall, "
-            f"{cpu:.0f} s of CPU",
-        )
-    worst = max(errors)
-    known = f"; reference to itself {gap:.1e}" if gap else ""
-    median = row(
-        f"{name} by {case.method.name}, {case.budget:g} s, median",
-        float(np.median(errors)),
-        case.target,
-        "rel. L2",
-        note=f"worst {worst:.1e}, allowed {10 * case.target:.0e}{known}",
-    )
-    yield dataclasses.replace(median, holds=bool(median.holds and worst <= 10 * case.target))
+    yield from seeds(
+        name, problem, case.method, functools.partial(relative_l2, name), case.target, case.budget,
+        note=f"reference to itself {gap:.1e}" if gap else "",
+    )  # fmt: skip
 
 
 def random_features(name: str, method: pm.RandomFeatures) -> Iterable[Row]:
