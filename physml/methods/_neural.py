@@ -33,7 +33,7 @@ from physml.losses import (
 )
 from physml.methods._failures import check_answer
 from physml.networks import MLP, PirateNet, combine
-from physml.optimizers import Adam, GaussNewton, Objective, Optimizer
+from physml.optimizers import SOAP, Adam, Objective, Optimizer, automatic
 from physml.training import Phase
 from solvers import Method, Representation, Run, Solution, Stats
 
@@ -178,18 +178,22 @@ def _fitted_to_start(problem: Problem, trial: Trial, network: PirateNet, seed: i
 _FIT_POINTS = 1024
 
 
-def default_phases(problem: Problem, steps: int | None, seconds: float | None) -> tuple[Phase, ...]:
-    """Gauss–Newton; for equations that are not affine after a short Adam.
+def default_phases(
+    problem: Problem, setup: Setup, batch: Any, steps: int | None, seconds: float | None
+) -> tuple[tuple[Phase, ...], str]:
+    """The optimizer by parameters, points and device, and why; a short Adam before it.
 
     Far from the solution of a nonlinear equation a linear model is trusted for short steps
     only, which Adam makes for less. It gets a tenth of the time at most.
     """
-    newton = Phase(GaussNewton())
-    if all(form.is_affine for form in problem.forms().values()):
-        return (newton,)
+    chosen, why = automatic(setup.objective, setup.params, batch)
+    why = f"optimizer by size: {why}"
+    if all(form.is_affine for form in problem.forms().values()) or isinstance(chosen, SOAP):
+        return (Phase(chosen),), why
     first = _FIRST_ORDER_STEPS if steps is None else min(_FIRST_ORDER_STEPS, steps // 2)
     limit = None if seconds is None else 0.1 * seconds
-    return (Phase(Adam(2e-3), steps=first, seconds=limit), newton) if first else (newton,)
+    adam = (Phase(Adam(2e-3), steps=first, seconds=limit),) if first else ()
+    return (*adam, Phase(chosen)), why
 
 
 _FIRST_ORDER_STEPS = 300
@@ -225,18 +229,24 @@ def train_setup(
             answer is trivial, or a condition starved by its weight (see `check_answer`).
     """
     remaining = _remaining(run, seconds, since)
+    first = setup.sampler(jax.random.key(run.seed), setup.params, 0)
+    notes = setup.notes
+    if optimizer is None:
+        optimizer, why = default_phases(problem, setup, first, run.steps, remaining)
+        notes = (*notes, why)
     settings = training.Run(
         steps=run.steps,
         total_seconds=remaining,
         seed=run.seed,
         resample_every=resample,
-        target_loss=_target(setup, run, tolerance),
+        target_loss=tolerance * float(_loss(setup.objective, setup.params, first)),
         log=None if run.directory is None else run.directory / "log.jsonl",
         checkpoint=run.directory,
         # A killed run loses seconds: the default budgets are well under a minute.
         checkpoint_every=5.0,
         resume=run.resume,
         fingerprint=fingerprint(problem, method),
+        notes=notes,
         progress=run.progress,
         monitor=_monitor(method, setup, run),
         monitor_every=2.0,
@@ -244,7 +254,7 @@ def train_setup(
     result = training.train(
         setup.objective,
         setup.params,
-        default_phases(problem, run.steps, remaining) if optimizer is None else optimizer,
+        optimizer,
         sampler=setup.sampler,
         validation=None if resample is None else _kept_apart(setup, run),
         weighting=weighting,
@@ -257,7 +267,7 @@ def train_setup(
         run_seconds=result.seconds,
         iterations=result.steps,
         history=tuple((float(s), int(k), float(v)) for s, k, v in result.history),
-        notes=(*setup.notes, *result.notes, result.message),
+        notes=(*notes, *result.notes, result.message),
         extra={
             "loss": float(result.loss),
             "status": result.status,
@@ -278,11 +288,6 @@ def _remaining(run: Run, seconds: float, since: float) -> float | None:
         return None
     budget = seconds if run.budget is None else run.budget
     return max(budget - (time.perf_counter() - since), 1e-3)
-
-
-def _target(setup: Setup, run: Run, tolerance: float) -> float:
-    first = setup.sampler(jax.random.key(run.seed), setup.params, 0)
-    return tolerance * float(_loss(setup.objective, setup.params, first))
 
 
 def _kept_apart(setup: Setup, run: Run) -> Any:

@@ -52,11 +52,14 @@ accepted, step_size, damping, evaluations, linear_solver.
 - `KFAC()`, `FOOF()`: Kronecker factors of each dense layer; `JetBlock(fn, points, static, order=2)`
   is a residual `fn(jet, x)` of an MLP's Taylor components, whose factors are those of its layers.
 
+`automatic(objective, params, batch)` chooses one by parameters, residuals and device, and says why.
+
 An optimizer whose matrix takes more than `memory` bytes raises in `init`, before it is allocated.
 
 `physml.training.train` runs them in phases with budgets, resampling, logs and checkpoints.
 """
 
+from ._automatic import automatic
 from ._blocks import Block, PointBlock, QuadratureBlock, VectorBlock
 from ._dsgnar import DSGNAR
 from ._first_order import Adam, Optax
@@ -96,5 +99,6 @@ __all__ = [
     "SelfScaledBFGS",
     "SelfScaledBroyden",
     "VectorBlock",
+    "automatic",
     "scale_by_soap",
 ]

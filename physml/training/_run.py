@@ -51,6 +51,7 @@ class Run:
     - `checkpoint`: folder; saved every `checkpoint_every` seconds and at the end. `resume`: go on
       from the one found there (if any). `fingerprint`: any text that identifies the problem and
       the settings; a checkpoint with another one is refused.
+    - `notes`: choices that were made before, for the first line of the log.
     - `progress`: show a bar.
     - `monitor`: `(params, seconds, step) -> dict of numbers or None`, called at the start, every
       `monitor_every` seconds and at the end; its time is not counted.
@@ -70,6 +71,7 @@ class Run:
     checkpoint_every: float = 30.0
     resume: bool = True
     fingerprint: str = ""
+    notes: tuple[str, ...] = ()
     progress: bool = False
     monitor: Callable[[Any, float, int], dict[str, float] | None] | None = None
     monitor_every: float = 1.0

@@ -107,6 +107,8 @@ def train(
     trainer = _Trainer(data.objective, phases, data, kept, run, folder, precision(params))
     loop, resumed = trainer.begin(params, batch)
     log = Log(run.log, loop.step if resumed else None)
+    if run.notes and not resumed:
+        log.write(event="begin", step=0, notes=run.notes)
     bar = ProgressBar(run.progress, run.steps, run.seconds or run.total_seconds)
     try:
         return trainer.finish(loop, *trainer.advance(loop, log, bar), log)
