@@ -47,14 +47,14 @@ def seeds(
     target: float,
     budget: float,
     *,
-    warm_up: int = 2,
+    warm_up: int = 12,
     note: str = "",
     more: Callable[[Solution, int], Iterable[Row]] = lambda solution, seed: (),
 ) -> Iterable[Row]:
     """A row a seed and one for the median.
 
     Arguments:
-        warm_up: steps of a run before, which compiles.
+        warm_up: steps of a run before, which compiles; enough for new points.
         more: rows of another quantity, from a seed's solution.
     """
     warm_up *= method.count if isinstance(method, pm.TimeSlabs) else 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 from pdes import Problem, as_coefficient
 from pdes._coefficient import AbstractCoefficient
 from physml.methods._stages import (
+    Watch,
     check_inner,
     joined_stats,
     seconds_left,
@@ -82,13 +82,13 @@ class Curriculum(Method):
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
         self.check(problem)
-        since = time.perf_counter()
+        watch = Watch()
         method: Method = self.method
         done: list[Solution] = []
         for k in range(len(self.values) + 1):
             last = k == len(self.values)
             stage = problem if last else self._at(problem, self.values[k])
-            done.append(solve_stage(method, stage, self._run(run, k, since, last)))
+            done.append(solve_stage(method, stage, self._run(run, k, watch, last)))
             method = warm_started(method, done[-1])
         final = done[-1]
         stats = joined_stats([s.stats for s in done], "stages", final.stats.unknowns)
@@ -107,13 +107,13 @@ class Curriculum(Method):
             )
         return eqx.tree_at(lambda p: where(p.pde), problem, new)
 
-    def _run(self, run: Run, k: int, since: float, last: bool) -> Run:
+    def _run(self, run: Run, k: int, watch: Watch, last: bool) -> Run:
         count = len(self.values)
         steps = run.steps
         if steps is not None:
             before = share(round((1 - self.last) * steps), count)
             steps = max(steps - sum(before), 1) if last else before[k]
-        budget = seconds_left(self.method, run, since)
+        budget = seconds_left(self.method, run, watch)
         if budget is not None and not last:
             # What is left is for the values from k on and for the problem itself.
             part = (1 - self.last) / count

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,33 @@ def share(total: int, parts: int) -> list[int]:
     return [max((k + 1) * total // parts - k * total // parts, 1) for k in range(parts)]
 
 
-def seconds_left(method: Any, run: Run, since: float) -> float | None:
+class Watch:
+    """Seconds since it was made, without those that monitors took: they are not the method's."""
+
+    def __init__(self):
+        self._since = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._since
+
+    def aside(self, monitor: Callable[..., None]) -> Callable[..., None]:
+        """The monitor, its own time left out."""
+
+        def timed(*args: Any) -> None:
+            start = time.perf_counter()
+            monitor(*args)
+            self._since += time.perf_counter() - start
+
+        return timed
+
+
+def seconds_left(method: Any, run: Run, watch: Watch) -> float | None:
     """What is left of a run's budget, or of the method's own; None where steps end it."""
     budget = run.budget
     if budget is None and run.steps is None:
         budget = getattr(method, "seconds", None)
-    return None if budget is None else max(budget - (time.perf_counter() - since), 1e-3)
+    return None if budget is None else max(budget - watch.seconds, 1e-3)
 
 
 def stage_folder(run: Run, name: str) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from pdes import Problem
 from pdes._window import window
 from physml.methods._handover import FEWEST, handover
 from physml.methods._stages import (
+    Watch,
     check_inner,
     joined_stats,
     seconds_left,
@@ -85,7 +85,7 @@ class TimeSlabs(Method):
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
         self.check(problem)
-        since = time.perf_counter()
+        watch = Watch()
         edges = self._edges(problem)
         length = float(edges[1] - edges[0])
         done: list[Solution] = []
@@ -95,23 +95,25 @@ class TimeSlabs(Method):
             if done:
                 data, rates, terms = handover(problem, done[-1].representation, length, terms)
             slab = window(problem, edges[k], length, data, rates)
-            own = self._run(run, k, since, done, problem, edges)
+            own = self._run(run, k, watch, done, problem, edges)
             done.append(solve_stage(method, slab, own))
             if self.warm:
                 method = warm_started(method, done[-1])
         return _joined(problem, self, edges, done)
 
-    def _run(self, run: Run, k: int, since: float, done, problem: Problem, edges) -> Run:
+    def _run(self, run: Run, k: int, watch: Watch, done, problem: Problem, edges) -> Run:
         """What the k-th slab may use, and where it keeps its files."""
         steps = None if run.steps is None else share(run.steps, self.count)[k]
-        left = seconds_left(self.method, run, since)
+        left = seconds_left(self.method, run, watch)
         budget = None if left is None else left / (self.count - k)
         return dataclasses.replace(
             run,
             budget=budget,
             steps=steps,
             directory=stage_folder(run, f"slab-{k:03d}"),
-            monitor=None if run.monitor is None else self._monitor(run, done, problem, edges),
+            monitor=None
+            if run.monitor is None
+            else watch.aside(self._monitor(run, done, problem, edges)),
         )
 
     def _monitor(self, run: Run, done, problem: Problem, edges) -> Callable:
