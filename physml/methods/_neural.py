@@ -35,6 +35,7 @@ from physml.methods._failures import check_answer
 from physml.networks import MLP, PirateNet, combine
 from physml.optimizers import Adam, GaussNewton, Objective, Optimizer
 from physml.training import Phase
+from physml.training._train import evaluated_terms
 from solvers import Method, Representation, Run, Solution, Stats
 
 
@@ -282,7 +283,9 @@ def _remaining(run: Run, seconds: float, since: float) -> float | None:
 
 def _target(setup: Setup, run: Run, tolerance: float) -> float:
     first = setup.sampler(jax.random.key(run.seed), setup.params, 0)
-    return tolerance * float(_loss(setup.objective, setup.params, first))
+    # A program that the training needs as well.
+    terms = evaluated_terms(setup.objective, setup.params, first)
+    return tolerance * sum(float(value) for value in terms.values())
 
 
 def _kept_apart(setup: Setup, run: Run) -> Any:
@@ -292,11 +295,6 @@ def _kept_apart(setup: Setup, run: Run) -> Any:
     to any one set of points near them: only other points tell.
     """
     return setup.sampler(jax.random.key(run.seed + 2**16), setup.params, 0)
-
-
-@eqx.filter_jit
-def _loss(objective, params, batch):
-    return objective.loss(params, batch)
 
 
 def _monitor(method: Method, setup: Setup, run: Run) -> Callable | None:

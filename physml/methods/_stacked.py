@@ -14,7 +14,7 @@ from physml.losses import (
     Decomposed,
     Hard,
     PartitionTrial,
-    build_network,
+    build_networks,
     data_scales,
     flux_jump,
     hard_constraints,
@@ -89,11 +89,8 @@ def _networks(method: Any, trial: PartitionTrial, seed: int, dtype: Any) -> Any:
             "factory(in_size, out_size, key=key), not a module"
         )
 
-    def make(key: Any) -> Any:
-        return build_network(factory, trial.in_size, trial.out_size, key, dtype)
-
     keys = jax.random.split(jax.random.key(seed), count)
-    return eqx.filter_jit(eqx.filter_vmap(make))(keys)
+    return build_networks(factory, trial.in_size, trial.out_size, keys, dtype)
 
 
 def _objective(
