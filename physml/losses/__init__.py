@@ -1,5 +1,6 @@
 """Residual losses: strong, weak and by subdomains, all derived from the same problem."""
 
+from ._coarse_tests import coarse_tests, whitening
 from ._collocation import Collocation, point_residuals, point_slopes
 from ._distance_shaping import DistanceShaping, distance_constraints, local_shaping
 from ._energy import Energy, natural_conditions, no_energy
@@ -85,6 +86,7 @@ __all__ = [
     "build_network",
     "build_networks",
     "cell_map",
+    "coarse_tests",
     "condition_residual",
     "data_scales",
     "distance_constraints",
@@ -124,4 +126,5 @@ __all__ = [
     "subdomain_residuals",
     "test_count",
     "twice_density",
+    "whitening",
 ]
