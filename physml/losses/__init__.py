@@ -1,5 +1,6 @@
 """Residual losses: strong, weak and by subdomains, all derived from the same problem."""
 
+from ._coarse_tests import coarse_tests, whitening
 from ._collocation import Collocation, point_residuals, point_slopes
 from ._distance_shaping import DistanceShaping, distance_constraints, local_shaping
 from ._energy import Energy, natural_conditions, no_energy
@@ -41,6 +42,7 @@ from ._trial import (
     Trial,
     TrialFunction,
     build_network,
+    build_networks,
     data_scales,
     output_shapes,
     problem_inputs,
@@ -82,7 +84,9 @@ __all__ = [
     "boundary_points",
     "bubble_tests",
     "build_network",
+    "build_networks",
     "cell_map",
+    "coarse_tests",
     "condition_residual",
     "data_scales",
     "distance_constraints",
@@ -122,4 +126,5 @@ __all__ = [
     "subdomain_residuals",
     "test_count",
     "twice_density",
+    "whitening",
 ]

@@ -15,7 +15,7 @@ from pdes import Problem, point_of
 from physml.losses._collocation import Collocation
 from physml.losses._partition import Partition, PartitionTrial
 from physml.losses._points import stacked
-from physml.losses._residuals import all_fields
+from physml.losses._residuals import all_fields, equation_residual
 from physml.networks import combine
 from physml.optimizers import Block, LeastSquares, PointBlock
 
@@ -23,24 +23,33 @@ from physml.optimizers import Block, LeastSquares, PointBlock
 class Decomposed(LeastSquares):
     """Collocation in each subdomain, with the jumps across their interfaces.
 
-    To the blocks of `Collocation` it adds "value u" and "flux u", the jumps u⁺ − u⁻ and
-    (F⁺ − F⁻)·n on interfaces in space, and "slab u" (and "slab rate u" beside an inertia), the
-    jumps between slabs of time.
+    To the blocks of `Collocation` it adds those of `joins` on interfaces in space: "value u",
+    u⁺ − u⁻, "flux u", (F⁺ − F⁻)·n, and "residual u", r⁺ − r⁻ of the equation; and "slab u" (and
+    "slab rate u" beside an inertia), the jumps between slabs of time.
 
-    Source: Jagtap, Kharazmi and Karniadakis (2020), conservative PINN, eq. 7–9.
+    Source: Jagtap, Kharazmi and Karniadakis (2020), conservative PINN, eq. 7–9; Jagtap and
+    Karniadakis (2020), extended PINN, eq. 5.
 
     Arguments:
         inside: the collocation, with a `PartitionTrial`. weights: w by block or first word.
+        joins: which of "value", "flux" and "residual" join the subdomains.
     """
 
     inside: Collocation
     weights: tuple[tuple[str, float], ...] = eqx.field(static=True)
+    joins: tuple[str, ...] = eqx.field(static=True)
 
-    def __init__(self, inside: Collocation, weights: Mapping[str, float] | None = None):
+    def __init__(
+        self,
+        inside: Collocation,
+        weights: Mapping[str, float] | None = None,
+        joins: tuple[str, ...] = ("value", "flux"),
+    ):
         if not isinstance(inside.trial, PartitionTrial):
             raise TypeError(f"Decomposed needs a PartitionTrial, got {type(inside.trial).__name__}")
         self.inside = inside
         self.weights = tuple(sorted((weights or {}).items()))
+        self.joins = joins
 
     @property
     def partition(self) -> Partition:
@@ -60,12 +69,14 @@ class Decomposed(LeastSquares):
         found = dict(self.inside.blocks(batch))
         forms = self.inside.problem.forms()
         if "interface" in batch:
+            points = batch["interface"]
             for name, form in forms.items():
-                found |= self._block(f"value {name}", self._jump(name, _value), batch["interface"])
-                if form.equation.flux:
-                    found |= self._block(
-                        f"flux {name}", self._jump(name, _flux), batch["interface"]
-                    )
+                if "value" in self.joins:
+                    found |= self._block(f"value {name}", self._jump(name, _value), points)
+                if "flux" in self.joins and form.equation.flux:
+                    found |= self._block(f"flux {name}", self._jump(name, _flux), points)
+                if "residual" in self.joins and name in self.inside.equations:
+                    found |= self._block(f"residual {name}", self._jump(name, None), points)
         if "slab" in batch:
             for name in self.inside.problem.evolving:
                 found |= self._block(f"slab {name}", self._jump(name, _value), batch["slab"])
@@ -80,22 +91,30 @@ class Decomposed(LeastSquares):
         scale = float(np.sqrt(weight / len(points["n"])))
         return {name: PointBlock(fn, points, scale=scale)}
 
-    def _jump(self, name: str, trace: Callable) -> Callable[..., Array]:
+    def _jump(self, name: str, trace: Callable | None) -> Callable[..., Array]:
         def fn(params: Any, point: Any) -> Array:
             below, above = self.traces(params, point, name, trace)
             return above - below
 
         return fn
 
-    def traces(self, params: Any, point: Any, name: str, trace: Callable) -> tuple[Array, Array]:
-        """`trace` of one field from below and from above an interface, flattened."""
+    def traces(
+        self, params: Any, point: Any, name: str, trace: Callable | None
+    ) -> tuple[Array, Array]:
+        """`trace` of a field (None: the residual of its equation) from both sides, flattened."""
         problem, _ = self.inside.bound(params)
         found = []
-        for side, place in (("minus", "below"), ("plus", "above")):
-            fields = all_fields(problem, self.side_fields(params, point[side]))
-            where = point[place]
-            x = where[: problem.dim]
+        lower, upper = self.partition.boxes()
+        nudge = NUDGE * float(np.max(upper - lower))
+        for side, place, sign in (("minus", "below", -nudge), ("plus", "above", nudge)):
+            fields, where = self.side_fields(params, point[side]), point[place]
+            # A coefficient of the place alone jumps at the interface: each side sees its own.
+            x = where[: problem.dim] + (0.0 if trace in (_value, _rate) else sign) * point["n"]
             t = where[-1] if problem.time is not None else jnp.zeros((), x.dtype)
+            if trace is None:
+                found.append(equation_residual(problem, name, fields, x, t))
+                continue
+            fields = all_fields(problem, fields)
             found.append(trace(problem, name, fields, x, t, point["n"]).reshape(-1))
         return found[0], found[1]
 
@@ -105,6 +124,10 @@ class Decomposed(LeastSquares):
         assert isinstance(trial, PartitionTrial)
         network = combine(params, self.inside.static)["network"]
         return lambda x, t: trial.inside(network, k, x, t)
+
+
+# Of the largest subdomain: how far a trace is taken inside.
+NUDGE = 1e-10
 
 
 def _value(problem: Problem, name: str, fields, x: Array, t: Array, n: Array) -> Array:

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from pdes import Problem
 from physml.losses._collocation import Collocation
-from physml.losses._interfaces import _flux, _full_flux, _rate, _value
+from physml.losses._interfaces import NUDGE, _flux, _full_flux, _rate, _value
 from physml.losses._points import boundary_points, initial_points, stacked
 from physml.losses._residuals import (
     all_fields,
@@ -293,7 +293,7 @@ class Subdivided(LeastSquares):
         for one, k, side, sign in sides:
             region, where = parts.regions[k], point[side]
             # A coefficient of the place alone jumps at the interface: each side sees its own.
-            x = where[: problem.dim] + sign * _NUDGE * extent * point["n"]
+            x = where[: problem.dim] + sign * NUDGE * extent * point["n"]
             t = where[-1] if parts.timed else jnp.zeros((), x.dtype)
             fields = self._fields(one, k)
             if trace is None:
@@ -329,9 +329,6 @@ class Subdivided(LeastSquares):
         count = len(jax.tree.leaves(points)[0])
         block = PointBlock(fn, points, scale=float(np.sqrt(weight * share / count)))
         return {name: OwnedBlock(block, owners)}
-
-
-_NUDGE = 1e-10
 
 
 def _placed(points: Mapping[str, np.ndarray], timed: bool) -> np.ndarray:

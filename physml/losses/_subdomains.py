@@ -59,6 +59,18 @@ class Subdomains(abc.ABC):
     def size(self) -> int:
         return len(self.names)
 
+    @property
+    @abc.abstractmethod
+    def identity(self) -> tuple[Any, ...]:
+        """What two equal partitions share: they then share compiled programs."""
+
+    def __eq__(self, other: object) -> bool:
+        same = type(self) is type(other)
+        return same and self.identity == other.identity  # type: ignore[union-attr]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.identity))
+
     @abc.abstractmethod
     def find(self, z: np.ndarray) -> np.ndarray:
         """The part of each point z (n, directions), (n,)."""
@@ -88,6 +100,10 @@ class Boxes(Subdomains):
         self.uncut = partition.uncut()
         self.regions = (None,) * len(self.names)
         self.timed = partition.timed
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        return (self.partition,)
 
     def find(self, z: np.ndarray) -> np.ndarray:
         found = np.zeros(len(z), int)
@@ -181,6 +197,7 @@ class Pieces(_Planar):
         self.pieces = tuple(pieces)
         self.names = tuple(str(k) for k in range(len(pieces)))
         self.regions = (None,) * len(pieces)
+        self.domain = problem.domain
         self._tolerance = 1e-9 * float(np.max(self.upper - self.lower))
         inside = problem.domain.sample_interior(512, seed=5)
         within = np.stack([piece.contains(inside, 0.0) for piece in pieces]).sum(axis=0)
@@ -191,6 +208,10 @@ class Pieces(_Planar):
                 f"{within[np.argmax(within != 1)]} of the pieces, expected 1: they must cover the "
                 "domain without overlap"
             )
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        return (self.domain, self.time, self.pieces)
 
     def find(self, z: np.ndarray) -> np.ndarray:
         x = z[:, : len(self.uncut)]
@@ -238,6 +259,10 @@ class Materials(_Planar):
         self.names = domain.regions
         self.regions = tuple(range(len(domain.regions)))
         self._facets = _material_facets(domain)
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        return (self.domain, self.time)
 
     def find(self, z: np.ndarray) -> np.ndarray:
         cells = self.domain.locate(z[:, : len(self.uncut)], 1e-6)

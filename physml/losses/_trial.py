@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -185,8 +186,7 @@ def build_network(network: Any, in_size: int, out_size: int, key: PRNGKeyArray, 
     built = network
     if not isinstance(network, eqx.Module):
         try:
-            # One compilation instead of one for each random draw.
-            built = eqx.filter_jit(lambda k: network(in_size, out_size, key=k))(key)
+            built = _initial(*_recipe(network), in_size, out_size, key)
         except TypeError as error:
             raise TypeError(
                 "the network factory failed when called as factory(in_size, out_size, key=key): "
@@ -197,6 +197,35 @@ def build_network(network: Any, in_size: int, out_size: int, key: PRNGKeyArray, 
     )
     _check_arity(built, in_size, out_size, dtype)
     return built
+
+
+@eqx.filter_jit
+def _initial(
+    factory: Callable, options: dict[str, Any], in_size: int, out_size: int, key: PRNGKeyArray
+) -> Any:
+    """One compilation instead of one for each random draw, kept for the next of this recipe."""
+    return factory(in_size, out_size, key=key, **options)
+
+
+def _recipe(factory: Any) -> tuple[Callable, dict[str, Any]]:
+    """A partial's function and options: two that are equal in these are not equal themselves."""
+    if not isinstance(factory, functools.partial) or factory.args:
+        return factory, {}
+    arrays = jax.Array | np.ndarray | np.generic
+    if any(isinstance(leaf, arrays) for leaf in jax.tree.leaves(factory.keywords)):
+        # They would be traced, and the factory may want their values.
+        return factory, {}
+    return factory.func, factory.keywords
+
+
+def build_networks(
+    network: Any, in_size: int, out_size: int, keys: PRNGKeyArray, dtype: Any
+) -> Any:
+    """A network for each key as one module whose arrays have a leading axis."""
+    each = [build_network(network, in_size, out_size, key, dtype) for key in keys]
+    return jax.tree.map(
+        lambda *leaves: jnp.stack(leaves) if eqx.is_array(leaves[0]) else leaves[0], *each
+    )
 
 
 def _check_arity(network: Callable, in_size: int, out_size: int, dtype: Any) -> None:

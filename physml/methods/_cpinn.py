@@ -82,9 +82,8 @@ class CPINN(Method):
         Arguments:
             observations: measured values to match. where: pde -> coefficients to identify.
         """
-        if alike(self, problem):
-            return stacked_setup(self, problem, seed, tuple(observations), where)
-        return joined_setup(self, problem, seed, ("value", "flux"), tuple(observations), where)
+        make = stacked_setup if alike(self, problem) else joined_setup
+        return make(self, problem, seed, ("value", "flux"), tuple(observations), where)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
         return self.fit(problem, (), None, run)

@@ -13,7 +13,7 @@ from pdes import Problem
 from physml.losses import (
     Collocation,
     WindowTrial,
-    build_network,
+    build_networks,
     data_scales,
     distance_constraints,
     make_windows,
@@ -107,11 +107,8 @@ class FBPINN(Method):
                 "factory(in_size, out_size, key=key), not a module"
             )
 
-        def make(key: Any) -> Any:
-            return build_network(factory, inputs, trial.out_size, key, dtype)
-
         keys = jax.random.split(jax.random.key(seed), count)
-        return eqx.filter_jit(eqx.filter_vmap(make))(keys)
+        return build_networks(factory, inputs, trial.out_size, keys, dtype)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
         since = time.perf_counter()

@@ -35,6 +35,7 @@ from physml.methods._failures import check_answer
 from physml.networks import MLP, PirateNet, combine
 from physml.optimizers import SOAP, Adam, Objective, Optimizer, automatic
 from physml.training import Phase
+from physml.training._train import evaluated_terms
 from solvers import Method, Representation, Run, Solution, Stats
 
 
@@ -239,7 +240,7 @@ def train_setup(
         total_seconds=remaining,
         seed=run.seed,
         resample_every=resample,
-        target_loss=tolerance * float(_loss(setup.objective, setup.params, first)),
+        target_loss=tolerance * _loss(setup, first),
         log=None if run.directory is None else run.directory / "log.jsonl",
         checkpoint=run.directory,
         # A killed run loses seconds: the default budgets are well under a minute.
@@ -290,6 +291,12 @@ def _remaining(run: Run, seconds: float, since: float) -> float | None:
     return max(budget - (time.perf_counter() - since), 1e-3)
 
 
+def _loss(setup: Setup, batch: Any) -> float:
+    """The loss before the first step, by a program that the training needs as well."""
+    terms = evaluated_terms(setup.objective, setup.params, batch)
+    return sum(float(value) for value in terms.values())
+
+
 def _kept_apart(setup: Setup, run: Run) -> Any:
     """Points that follow no residual and that no step sees.
 
@@ -297,11 +304,6 @@ def _kept_apart(setup: Setup, run: Run) -> Any:
     to any one set of points near them: only other points tell.
     """
     return setup.sampler(jax.random.key(run.seed + 2**16), setup.params, 0)
-
-
-@eqx.filter_jit
-def _loss(objective, params, batch):
-    return objective.loss(params, batch)
 
 
 def _monitor(method: Method, setup: Setup, run: Run) -> Callable | None:

@@ -9,16 +9,17 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
 from pdes import Mesh, Problem
 from physml.losses import (
     MeshVariational,
     NodalTests,
+    coarse_tests,
     mesh_of,
     nodal_batch,
     nodal_tests,
     stacked,
+    whitening,
 )
 from physml.methods._mesh_vpinn import (
     chunk_of,
@@ -28,7 +29,7 @@ from physml.methods._mesh_vpinn import (
 )
 from physml.methods._neural import Setup, check_precision, sampler_seed, train_setup
 from physml.methods._pinn import represent
-from solvers import Method, NotApplicable, Run, Solution
+from solvers import Method, Run, Solution
 
 
 class RobustVPINN(Method):
@@ -42,10 +43,12 @@ class RobustVPINN(Method):
 
     Arguments:
         degree: of the nodal functions. mass: 0 by default, 1 where no value is prescribed.
+        tests: where a field has more nodal functions, they are joined to about as many smooth
+            ones, whose dual norm is taken: corners and fine cells then do not govern the loss.
         The others as for `MeshVPINN`.
 
     Raises:
-        NotApplicable: problems in time; too many tests for a dense factor of G.
+        NotApplicable: problems in time.
 
     Source: Rojas, Maczuga, Muñoz-Matute, Pardo and Paszyński (2024).
     """
@@ -56,6 +59,7 @@ class RobustVPINN(Method):
     cells: int | None = eqx.field(static=True, default=None)
     cell_shape: str | None = eqx.field(static=True, default=None)
     degree: int = eqx.field(static=True, default=3)
+    tests: int = eqx.field(static=True, default=3000)
     mass: float | None = eqx.field(static=True, default=None)
     quadrature: int | None = eqx.field(static=True, default=None)
     boundary_points: int = eqx.field(static=True, default=200)
@@ -67,7 +71,7 @@ class RobustVPINN(Method):
     dtype: str = eqx.field(static=True, default="float64")
 
     def __check_init__(self):
-        for name in ("degree", "resample", "cells"):
+        for name in ("degree", "tests", "resample", "cells"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be positive, got {value!r}")
@@ -120,29 +124,29 @@ class RobustVPINN(Method):
             sample,
             lambda p: represent(conditions, p),
             notes=(
-                f"dual norm on {tests.size} nodal tests of degree {self.degree}",
+                f"dual norm on {_rows(objective)} tests of {tests.size} nodal functions of degree "
+                f"{self.degree}",
                 *conditions_notes(conditions, problem, self.constraints),
             ),
             report=norms,
         )
 
     def _whitening(self, tests: NodalTests, rows: np.ndarray) -> Any:
-        """L⁻¹ with L Lᵀ = G on the rows that are kept."""
-        size = int(rows.max()) + 1
-        if size > _LARGEST:
-            raise NotApplicable(
-                f"the dense factor of a Gram matrix of {size} tests is too large (at most "
-                f"{_LARGEST}): use fewer cells or a lower degree, or pm.MeshVPINN"
-            )
+        """L⁻¹Tᵀ with L Lᵀ = TᵀGT on the rows that are kept, the tests T being few and smooth."""
         mass = self.mass if self.mass is not None else float((rows >= 0).all())
         gram = tests.gram(mass)
-        full = np.zeros((size, size))
+        found = []
         for component in rows.T:
             kept = np.flatnonzero(component >= 0)
-            place = component[kept]
-            full[np.ix_(place, place)] = gram[kept][:, kept].toarray()
-        factor = scipy.linalg.cholesky(full, lower=True)
-        return jnp.asarray(scipy.linalg.solve_triangular(factor, np.eye(size), lower=True))
+            own = gram[kept][:, kept]
+            few = len(kept) <= self.tests
+            places = tests.space.coordinates[kept]
+            combined = np.eye(len(kept)) if few else coarse_tests(own, places, self.tests)
+            part = whitening(own, combined)
+            whole = np.zeros((len(part), int(rows.max()) + 1))
+            whole[:, component[kept]] = part
+            found.append(whole)
+        return jnp.asarray(np.concatenate(found))
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
         since = time.perf_counter()
@@ -162,7 +166,8 @@ class RobustVPINN(Method):
         )
 
 
-_LARGEST = 6000
+def _rows(objective: MeshVariational) -> int:
+    return sum(len(matrix) for matrix in objective.whitening.values())
 
 
 @eqx.filter_jit

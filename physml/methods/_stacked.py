@@ -12,9 +12,8 @@ from pdes import Box, Observations, Problem
 from physml.losses import (
     Collocation,
     Decomposed,
-    Hard,
     PartitionTrial,
-    build_network,
+    build_networks,
     data_scales,
     flux_jump,
     hard_constraints,
@@ -44,13 +43,15 @@ def stacked_setup(
     method: Any,
     problem: Problem,
     seed: int,
+    joins: tuple[str, ...],
     observations: tuple[Observations, ...] = (),
     where: Callable | None = None,
 ) -> Setup:
-    """The objective, its parameters and its points.
+    """The objective, its parameters and its points for CPINN and XPINN.
 
     Arguments:
-        observations: measured values to match. where: pde -> coefficients to identify.
+        joins: see `Decomposed`. observations: measured values to match. where: pde ->
+            coefficients to identify.
     """
     method.check(problem)
     dtype = check_precision(method.dtype)
@@ -66,7 +67,12 @@ def stacked_setup(
     network = _networks(method, trial, seed, dtype)
     identified = None if where is None else where(problem.pde)
     params, static = split({"network": network, "pde": identified})
-    objective = _objective(method, problem, trial, static, hard, where, tuple(observations))
+    jumps = (*joins, "slab")
+    weights = dict(method.weights or {})
+    own = {name: w for name, w in weights.items() if name.split()[0] in jumps}
+    others = {name: w for name, w in weights.items() if name not in own}
+    inside = Collocation(problem, trial, static, hard, others, where, tuple(observations))
+    objective = Decomposed(inside, own, joins)
     return Setup(
         objective,
         params,
@@ -85,26 +91,12 @@ def _networks(method: Any, trial: PartitionTrial, seed: int, dtype: Any) -> Any:
     )
     if isinstance(factory, eqx.Module):
         raise TypeError(
-            "CPINN makes a network for each subdomain: give a factory called as "
+            f"{method.name} makes a network for each subdomain: give a factory called as "
             "factory(in_size, out_size, key=key), not a module"
         )
 
-    def make(key: Any) -> Any:
-        return build_network(factory, trial.in_size, trial.out_size, key, dtype)
-
     keys = jax.random.split(jax.random.key(seed), count)
-    return eqx.filter_jit(eqx.filter_vmap(make))(keys)
-
-
-def _objective(
-    method: Any, problem: Problem, trial, static, hard: Hard, where, observations
-) -> Decomposed:
-    jumps = ("value", "flux", "slab")
-    weights = dict(method.weights or {})
-    own = {name: w for name, w in weights.items() if name.split()[0] in jumps}
-    others = {name: w for name, w in weights.items() if name not in own}
-    inside = Collocation(problem, trial, static, hard, others, where, observations)
-    return Decomposed(inside, own)
+    return build_networks(factory, trial.in_size, trial.out_size, keys, dtype)
 
 
 def _sampler(method: Any, objective: Decomposed) -> Callable[[Any, Any, int], Any]:

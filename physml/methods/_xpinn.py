@@ -10,6 +10,7 @@ import equinox as eqx
 
 from pdes import Problem
 from physml.methods._neural import Setup, train_setup
+from physml.methods._stacked import alike, stacked_setup
 from physml.methods._subdivision import joined_setup, no_partition
 from solvers import Method, Run, Solution
 
@@ -70,7 +71,8 @@ class XPINN(Method):
                 for term in form.equation.flux
             )
         joins = ("value", "residual", *(("flux",) if fluxes else ()))
-        return joined_setup(self, problem, seed, joins)
+        make = stacked_setup if alike(self, problem) else joined_setup
+        return make(self, problem, seed, joins)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
         since = time.perf_counter()

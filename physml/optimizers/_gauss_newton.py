@@ -14,7 +14,6 @@ from ._linearised import (
     gradient_norm,
     linearise,
     moved,
-    residual_at,
     slope,
 )
 from ._objective import Objective
@@ -150,7 +149,7 @@ class GaussNewton(Optimizer):
         if not self.geodesic:
             return direction
         h = _LOOKAHEAD
-        ahead = residual_at(objective, params, h * direction, batch)
+        _, _, ahead = moved(objective, params, h * direction, batch)
         curvature = np.asarray(2 / h * ((ahead - residual) / h + slope(jacobian, direction)))
         if not np.all(np.isfinite(curvature)):
             return direction
@@ -160,7 +159,7 @@ class GaussNewton(Optimizer):
         return direction + 0.5 * acceleration
 
     def _trial(self, step, prediction, objective, params, batch, loss):
-        there, terms = moved(objective, params, step, batch)
+        there, terms, _ = moved(objective, params, step, batch)
         after = as_floats(jax.device_get(terms))
         reduction = loss - sum(after.values())
         if not np.isfinite(reduction) or not reduction >= self.accept * prediction > 0:

@@ -102,7 +102,7 @@ class HessianFree(Optimizer):
         elif ratio > 0.75:
             damping /= self.factor
         if accepted:
-            params, terms = moved(objective, params, lengths[best] * direction, batch)
+            params, terms, _ = moved(objective, params, lengths[best] * direction, batch)
             after = as_floats(terms)
             info = info._replace(loss=sum(after.values()), terms=after)
         else:

@@ -99,7 +99,7 @@ class EnergyNaturalGradient(Optimizer):
             losses = np.asarray(losses_along(objective, params, direction, lengths, batch))
             best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
             if losses[best] < loss:
-                params, terms = moved(objective, params, lengths[best] * direction, batch)
+                params, terms, _ = moved(objective, params, lengths[best] * direction, batch)
                 after = as_floats(terms)
                 info = info._replace(
                     loss=sum(after.values()),
