@@ -111,13 +111,13 @@ def poisson() -> Iterable[Row]:
 def poisson_5d() -> Iterable[Row]:
     problem = cosines(5)
     method = pinn(64, 1, 2000, 600, activation="sin")
-    yield from seeds("Poisson 5-D", problem, method, exact(problem, "u"), 1e-6, 120.0)
+    yield from seeds("Poisson 5-D", problem, method, exact(problem, "u"), 1e-6, 30.0)
 
 
 def poisson_10d() -> Iterable[Row]:
     problem = pairs(10)
-    method = pinn(64, 1, 2000, 600)
-    yield from seeds("Poisson 10-D", problem, method, exact(problem, "u"), 1e-4, 300.0)
+    method = pinn(64, 1, 2000, 1500, activation="sin", weights={"boundary": 1e2})
+    yield from seeds("Poisson 10-D", problem, method, exact(problem, "u"), 1e-4, 60.0)
 
 
 def helmholtz() -> Iterable[Row]:
@@ -131,7 +131,7 @@ def helmholtz() -> Iterable[Row]:
         constraints="soft",
         weights={"boundary": 1e5},
     )
-    yield from seeds("Helmholtz k = 30", problem, method, exact(problem, "u"), 1e-4, 180.0)
+    yield from seeds("Helmholtz k = 30", problem, method, exact(problem, "u"), 1e-4, 60.0)
 
 
 def helmholtz_features() -> Iterable[Row]:

@@ -126,7 +126,7 @@ CASES = {
         modes=2048,
         step=1e-3,
     ),
-    "convection": Case(pm.library.convection, 1e-5, 120.0, pm.TimeSlabs(pinn(16, 2, 600), 10)),
+    "convection": Case(pm.library.convection, 1e-5, 120.0, pm.TimeSlabs(pinn(60, 1, 800), 10)),
     "wave": Case(pm.library.wave, 1e-5, 120.0, WAVES),
     "kdv": Case(
         pm.library.kdv_cosine,

@@ -47,9 +47,12 @@ class PINN(Method):
             inputs are x and t in [−1, 1], with cos and sin in periodic directions. By default a
             tanh perceptron of about a thousand parameters.
         harmonics: wavenumbers k of the inputs cos kθ, sin kθ in periodic directions.
-        optimizer: an optimizer, a `Phase` or a sequence of them; Gauss–Newton by default.
+        optimizer: an optimizer, a `Phase` or a sequence of them; None for the one that suits the
+            numbers of parameters and points, `pm.optimizers.automatic`: mostly Gauss–Newton.
         points: collocation points in the interior. boundary_points: on each part of the boundary
-            (and twice as many at the start) where conditions are residuals.
+            (and twice as many at the start) where conditions are residuals. In many dimensions
+            name the whole boundary one part, `box.name("shell", lambda x: True)`: each part is
+            a residual of its own, which is compiled.
         constraints: "auto", "hard" (an error where it can't be had) or "soft".
         sampling: "rad" (residual-adaptive, Wu et al. 2023), "rar" or "rar-d" (points of large
             residual are added in the place of uniform ones, Lu et al. 2021, Wu et al. 2023), "r3"
