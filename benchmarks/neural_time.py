@@ -116,16 +116,12 @@ WAVES = pm.PINN(
     weights={"initial": 1e4, "boundary": 1e4},
 )
 
+# x² cos πx has a kink at the ends of the period: conditions that hold exactly would keep it.
+KINKED = pinn(16, 3, 2500, harmonics=3, constraints="soft", weights={"initial": 1e3})
+
 CASES = {
     "burgers": Case(pm.library.burgers, 1e-5, 150.0, pm.PINN()),
-    "allen-cahn": Case(
-        pm.library.allen_cahn,
-        1e-4,
-        240.0,
-        pm.TimeSlabs(pinn(20, 2, 1000, harmonics=3), 8),
-        modes=2048,
-        step=1e-3,
-    ),
+    "allen-cahn": Case(pm.library.allen_cahn, 1e-4, 240.0, KINKED, modes=2048, step=1e-3),
     "convection": Case(pm.library.convection, 1e-5, 120.0, pm.TimeSlabs(pinn(60, 1, 800), 10)),
     "wave": Case(pm.library.wave, 1e-5, 120.0, WAVES),
     "kdv": Case(
