@@ -1,5 +1,6 @@
 """Precision, plotting back end, caches and shared data for all tests."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -15,6 +16,10 @@ import jax
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+# Gigabytes of a worker beyond which it forgets its compiled programs.
+MEMORY = 3.0
 
 
 def pytest_configure(config):
@@ -49,11 +54,27 @@ def _check_annotations():
     jaxtyping.install_import_hook(["pdes", "solvers", "physml"], "tests._annotations.check")
 
 
+def pytest_collection_finish():
+    # Tracing makes many small objects: what is there already is not searched for garbage again.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _release_compiled_programs():
-    """Keep the memory of a long run bounded: programs are rarely shared between files."""
+def _bound_memory():
+    """Forget compiled programs when they fill the memory, not sooner: files share small ones."""
     yield
-    jax.clear_caches()
+    if _gigabytes() > MEMORY:
+        jax.clear_caches()
+
+
+def _gigabytes() -> float:
+    """Resident memory of this process; infinite where the system doesn't say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("inf")
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
 @pytest.fixture
