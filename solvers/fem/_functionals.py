@@ -53,16 +53,24 @@ def integrate(
     dtype = jnp.result_type(float)
     regions = jnp.asarray(mesh.cell_regions)[jnp.asarray(cells)]
 
+    normal = None if normals is None else jnp.asarray(normals, dtype)
+    points = (jnp.asarray(x, dtype), normal, regions, jnp.asarray(cells))
+    weights = jnp.asarray(weights, dtype)
+    return _integral(representation, function, points, weights, jnp.asarray(t, dtype))
+
+
+# Compiled as a whole: operation by operation, each would be compiled for every new shape.
+@eqx.filter_jit
+def _integral(
+    representation: Any, function: Callable, points: tuple, weights: Array, t: Array
+) -> Array:
     def value(y, n, region, cell):
         fields = representation.values
         if isinstance(representation, FEMRepresentation):
             fields = representation.inside(cell)
-        p = point_of(fields, y, jnp.asarray(t, dtype), n=n, region=region, cell=cell)
-        return jnp.asarray(function(p))
+        return jnp.asarray(function(point_of(fields, y, t, n=n, region=region, cell=cell)))
 
-    normal = None if normals is None else jnp.asarray(normals, dtype)
-    points = (jnp.asarray(x, dtype), normal, regions, jnp.asarray(cells))
-    return _weighted_sum(value, points, jnp.asarray(weights, dtype))
+    return _weighted_sum(value, points, weights)
 
 
 def _weighted_sum(value: Callable, points: tuple, weights: Array) -> Array:
