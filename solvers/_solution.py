@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pdes import Point, Problem
+from solvers._traced import Traced, traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +121,8 @@ def _point(representation: Representation, x: Array, t: Array, place: dict[str, 
 
 
 @eqx.filter_jit
-def _function_at(representation: Representation, function: Callable, x: Array, t: Array) -> Array:
-    return jax.vmap(lambda y: jnp.asarray(function(_point(representation, y, t, {}))))(x)
+def _function_at(representation: Representation, function: Traced, x: Array, t: Array) -> Array:
+    return jax.vmap(lambda y: function(_point(representation, y, t, {})))(x)
 
 
 class Solution(eqx.Module):
@@ -150,7 +151,11 @@ class Solution(eqx.Module):
     def evaluate(self, function: Callable[[Point], Any], x: Array, t: Any = 0.0) -> Array:
         """function(p) at points x (n, dim) and one time t."""
         x = jnp.asarray(x)
-        return _function_at(self.representation, function, x, jnp.asarray(t, x.dtype))
+        t = jnp.asarray(t, x.dtype)
+        # Only the operations matter: another function of the same ones is not compiled again.
+        sample = eqx.filter_eval_shape(_point, self.representation, x[0], t, {})
+        value = traced(lambda p: jnp.asarray(function(p)), sample)
+        return _function_at(self.representation, value, x, t)
 
     def integrate(
         self,

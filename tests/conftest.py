@@ -1,5 +1,7 @@
 """Precision, plotting back end, caches and shared data for all tests."""
 
+import contextlib
+import ctypes
 import gc
 import os
 from pathlib import Path
@@ -7,9 +9,12 @@ from pathlib import Path
 # Before anything imports pyplot: no window is opened where there is no display.
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Small programs are compiled by the hundred: code that is quick to make, not quick to run, halves
-# the time of the suite. The benchmarks run what a user runs.
+# the time of the suite, and to cut a program in pieces for many threads costs more than it gains
+# on the one core of a worker. The benchmarks run what a user runs.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+    "XLA_FLAGS",
+    "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 
 import jax
@@ -66,6 +71,13 @@ def _bound_memory():
     yield
     if _gigabytes() > MEMORY:
         jax.clear_caches()
+        _give_back()
+
+
+def _give_back():
+    """What was freed goes back to the system: the C library of Linux keeps most of it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _gigabytes() -> float:

@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from pdes import Mesh, Point, point_of
 from solvers._solution import Solution
+from solvers._traced import Traced, traced
 from solvers.fem._build import geometry_points
 from solvers.fem._constraints import facet_nodes
 from solvers.fem._element import cell_quadrature, facet_quadrature, lagrange
@@ -55,42 +56,49 @@ def integrate(
 
     normal = None if normals is None else jnp.asarray(normals, dtype)
     points = (jnp.asarray(x, dtype), normal, regions, jnp.asarray(cells))
-    weights = jnp.asarray(weights, dtype)
-    return _integral(representation, function, points, weights, jnp.asarray(t, dtype))
+    weights, t = jnp.asarray(weights, dtype), jnp.asarray(t, dtype)
+    first = jax.tree.map(lambda array: array[0], points)
+    sample = eqx.filter_eval_shape(_point, representation, t, *first)
+    integrand = traced(lambda p: jnp.asarray(function(p)), sample)
+    return _integral(representation, integrand, points, weights, t, _PIECE)
+
+
+def _point(representation: Any, t: Array, y: Array, n: Any, region: Array, cell: Array) -> Point:
+    fields = representation.values
+    if isinstance(representation, FEMRepresentation):
+        fields = representation.inside(cell)
+    return point_of(fields, y, t, n=n, region=region, cell=cell)
 
 
 # Compiled as a whole: operation by operation, each would be compiled for every new shape.
 @eqx.filter_jit
 def _integral(
-    representation: Any, function: Callable, points: tuple, weights: Array, t: Array
+    representation: Any, integrand: Traced, points: tuple, weights: Array, t: Array, piece: int
 ) -> Array:
-    def value(y, n, region, cell):
-        fields = representation.values
-        if isinstance(representation, FEMRepresentation):
-            fields = representation.inside(cell)
-        return jnp.asarray(function(point_of(fields, y, t, n=n, region=region, cell=cell)))
+    def value(*place: Any) -> Array:
+        return integrand(_point(representation, t, *place))
 
-    return _weighted_sum(value, points, weights)
+    return _weighted_sum(value, points, weights, piece)
 
 
-def _weighted_sum(value: Callable, points: tuple, weights: Array) -> Array:
-    """Σ wᵢ value(pointᵢ), in pieces where the points are many: what lies between is large."""
+def _weighted_sum(value: Callable, points: tuple, weights: Array, piece: int) -> Array:
+    """Σ wᵢ value(pointᵢ), some points at a time where they are many: what lies between is large."""
     each = jax.vmap(value, in_axes=tuple(None if a is None else 0 for a in points))
 
-    def total(piece):
-        return jnp.tensordot(piece[1], each(*piece[0]), 1)
+    def total(part):
+        return jnp.tensordot(part[1], each(*part[0]), 1)
 
-    pieces = -(-len(weights) // _PIECE)
+    pieces = -(-len(weights) // piece)
     if pieces <= 1:
         return total((points, weights))
-    missing = pieces * _PIECE - len(weights)
+    missing = pieces * piece - len(weights)
 
     def cut(array):
         more = jnp.broadcast_to(array[-1:], (missing, *array.shape[1:]))
-        return jnp.concatenate([array, more]).reshape(pieces, _PIECE, *array.shape[1:])
+        return jnp.concatenate([array, more]).reshape(pieces, piece, *array.shape[1:])
 
     weights = jnp.concatenate([weights, jnp.zeros(missing, weights.dtype)])
-    parts = (jax.tree.map(cut, points), weights.reshape(pieces, _PIECE))
+    parts = (jax.tree.map(cut, points), weights.reshape(pieces, piece))
     return jnp.sum(jax.lax.map(jax.checkpoint(total), parts), axis=0)
 
 
