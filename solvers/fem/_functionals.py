@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Mesh, Point, point_of
+from pdes._arrays import on_device
 from solvers._solution import Solution
 from solvers._traced import Traced, traced
 from solvers.fem._build import geometry_points
@@ -52,10 +53,10 @@ def integrate(
     if t is None:
         t = 0.0 if solution.problem.time is None else solution.problem.time[1]
     dtype = jnp.result_type(float)
-    regions = jnp.asarray(mesh.cell_regions)[jnp.asarray(cells)]
+    regions = on_device(mesh.cell_regions[cells])
 
     normal = None if normals is None else jnp.asarray(normals, dtype)
-    points = (jnp.asarray(x, dtype), normal, regions, jnp.asarray(cells))
+    points = (jnp.asarray(x, dtype), normal, regions, on_device(cells))
     weights, t = jnp.asarray(weights, dtype), jnp.asarray(t, dtype)
     first = jax.tree.map(lambda array: array[0], points)
     sample = eqx.filter_eval_shape(_point, representation, t, *first)
