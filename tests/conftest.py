@@ -32,6 +32,8 @@ def pytest_configure(config):
     # A host callback copies its arguments: with few threads and asynchronous dispatch that copy can
     # wait for the thread that the callback holds, for ever.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    # Where each operation was written is of no use here, and is compiled with it.
+    jax.config.update("jax_traceback_in_locations_limit", 0)
     _keep_compilations(config)
     if os.environ.get("PHYSML_TEST_TYPES"):
         _check_annotations()

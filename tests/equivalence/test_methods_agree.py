@@ -81,7 +81,7 @@ def test_mixed_conditions(method, tolerance, bounded_reference):
 
 def test_network_with_mixed_conditions(bounded_reference):
     method = pm.PINN(network=functools.partial(MLP, width=10, depth=2), points=400)
-    found = on_grid(bounded(), method, steps=60)
+    found = on_grid(bounded(), method, steps=160)
     assert distance(found, bounded_reference) < 2e-3
 
 
