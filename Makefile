@@ -28,7 +28,7 @@ demo: $(VENV)/.installed-core
 
 .PHONY: test
 test: $(VENV)/.installed-test
-	$(ONE_THREAD) MPLBACKEND=Agg $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(ONE_THREAD) MPLBACKEND=Agg $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev

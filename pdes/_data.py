@@ -12,6 +12,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
+from pdes._arrays import on_device
+
 
 class Datum(eqx.Module):
     """A value that may depend on position and time: `datum(x, t)` of shape `shape`.
@@ -88,7 +90,7 @@ def check_finite(datum: Datum, x: Any, t: Any, what: str) -> None:
     Raises:
         ValueError: names the first point where the value is not finite.
     """
-    values = jax.vmap(datum)(jnp.asarray(x), jnp.asarray(t))
+    values = jax.vmap(datum)(on_device(x), on_device(t))
     if isinstance(values, Tracer):
         return
     flat = np.asarray(values).reshape(len(x), -1)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pdes import Point, Problem
+from solvers._traced import Traced, traced
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +113,18 @@ def _at_points(representation: Representation, field: str, x: Array, t: Array) -
     return jax.vmap(lambda y, s: representation.values(y, s)[field])(x, t)
 
 
+@eqx.filter_jit
+def _point(representation: Representation, x: Array, t: Array, place: dict[str, Any]) -> Point:
+    from pdes import point_of
+
+    return point_of(representation.values, x, t, **place)
+
+
+@eqx.filter_jit
+def _function_at(representation: Representation, function: Traced, x: Array, t: Array) -> Array:
+    return jax.vmap(lambda y: function(_point(representation, y, t, {})))(x)
+
+
 class Solution(eqx.Module):
     """What every method returns.
 
@@ -132,14 +145,17 @@ class Solution(eqx.Module):
 
     def point(self, x: Array, t: Any = 0.0, **place: Any) -> Point:
         """The Point at one x and t, with values and gradients of all fields."""
-        from pdes import point_of
-
         x = jnp.asarray(x)
-        return point_of(self.representation.values, x, jnp.asarray(t, x.dtype), **place)
+        return _point(self.representation, x, jnp.asarray(t, x.dtype), place)
 
     def evaluate(self, function: Callable[[Point], Any], x: Array, t: Any = 0.0) -> Array:
         """function(p) at points x (n, dim) and one time t."""
-        return jax.vmap(lambda y: jnp.asarray(function(self.point(y, t))))(jnp.asarray(x))
+        x = jnp.asarray(x)
+        t = jnp.asarray(t, x.dtype)
+        # Only the operations matter: another function of the same ones is not compiled again.
+        sample = eqx.filter_eval_shape(_point, self.representation, x[0], t, {})
+        value = traced(lambda p: jnp.asarray(function(p)), sample)
+        return _function_at(self.representation, value, x, t)
 
     def integrate(
         self,

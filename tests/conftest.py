@@ -1,14 +1,20 @@
 """Precision, plotting back end, caches and shared data for all tests."""
 
+import contextlib
+import ctypes
+import gc
 import os
 from pathlib import Path
 
 # Before anything imports pyplot: no window is opened where there is no display.
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Small programs are compiled by the hundred: code that is quick to make, not quick to run, halves
-# the time of the suite. The benchmarks run what a user runs.
+# the time of the suite, and to cut a program in pieces for many threads costs more than it gains
+# on the one core of a worker. The benchmarks run what a user runs.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0"
+    "XLA_FLAGS",
+    "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 "
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 
 import jax
@@ -17,11 +23,17 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# Gigabytes of a worker beyond which it forgets its compiled programs.
+MEMORY = 3.0
+
+
 def pytest_configure(config):
     jax.config.update("jax_enable_x64", True)
     # A host callback copies its arguments: with few threads and asynchronous dispatch that copy can
     # wait for the thread that the callback holds, for ever.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    # Where each operation was written is of no use here, and is compiled with it.
+    jax.config.update("jax_traceback_in_locations_limit", 0)
     _keep_compilations(config)
     if os.environ.get("PHYSML_TEST_TYPES"):
         _check_annotations()
@@ -49,11 +61,34 @@ def _check_annotations():
     jaxtyping.install_import_hook(["pdes", "solvers", "physml"], "tests._annotations.check")
 
 
+def pytest_collection_finish():
+    # Tracing makes many small objects: what is there already is not searched for garbage again.
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _release_compiled_programs():
-    """Keep the memory of a long run bounded: programs are rarely shared between files."""
+def _bound_memory():
+    """Forget compiled programs when they fill the memory, not sooner: files share small ones."""
     yield
-    jax.clear_caches()
+    if _gigabytes() > MEMORY:
+        jax.clear_caches()
+        _give_back()
+
+
+def _give_back():
+    """What was freed goes back to the system: the C library of Linux keeps most of it."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _gigabytes() -> float:
+    """Resident memory of this process; infinite where the system doesn't say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("inf")
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
 @pytest.fixture

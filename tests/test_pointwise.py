@@ -56,15 +56,17 @@ def test_equals_vmap_with_derivatives(function):
     def theirs(u, g):
         return jax.vmap(function, -1, -1)(u, g)
 
-    found, slopes = jax.jit(lambda: jax.jvp(ours, (u, g), (du, dg)))()
-    expected = jax.jvp(theirs, (u, g), (du, dg))
-    for a, b in zip(jax.tree.leaves((found, slopes)), jax.tree.leaves(expected), strict=True):
+    @jax.jit
+    def forward_and_backward(u, g, du, dg):
+        def slopes(f):
+            return jax.grad(lambda u, g: sum(jnp.sum(jnp.sin(a)) for a in f(u, g)), (0, 1))(u, g)
+
+        return [(jax.jvp(f, (u, g), (du, dg)), slopes(f)) for f in (ours, theirs)]
+
+    (found, slopes), (expected, others) = forward_and_backward(u, g, du, dg)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-
-    def total(f):
-        return jax.grad(lambda u, g: sum(jnp.sum(jnp.sin(a)) for a in f(u, g)), (0, 1))(u, g)
-
-    for a, b in zip(total(ours), total(theirs), strict=True):
+    for a, b in zip(slopes, others, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-11)
 
 
@@ -84,12 +86,18 @@ def test_closures_and_what_has_no_points():
         return jnp.sum(linear**2) + jnp.sum(network) + 36.0
 
     k = jnp.array([[0.3, -1.0], [2.0, 0.5]])
-    np.testing.assert_allclose(total(k, NETWORK), plainly(k, NETWORK), rtol=1e-13)
-    np.testing.assert_allclose(
-        jax.grad(total)(k, NETWORK), jax.grad(plainly)(k, NETWORK), rtol=1e-12
-    )
-    slopes = [eqx.filter_grad(lambda m, f=f: f(k, m))(NETWORK) for f in (total, plainly)]
-    for a, b in zip(*map(jax.tree.leaves, slopes), strict=True):
+
+    @eqx.filter_jit
+    def all_of(k, module):
+        return [
+            (*jax.value_and_grad(f)(k, module), eqx.filter_grad(lambda m, f=f: f(k, m))(module))
+            for f in (total, plainly)
+        ]
+
+    (ours, slope, slopes), (theirs, other, others) = all_of(k, NETWORK)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-13)
+    np.testing.assert_allclose(slope, other, rtol=1e-12)
+    for a, b in zip(jax.tree.leaves(slopes), jax.tree.leaves(others), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 
 from pdes import CellData, Mesh, Problem
+from pdes._arrays import on_device
 from pdes.domain._bisect import bisect
 from pdes.domain._curved import on_boundary
 from solvers._method import Method, Run
@@ -159,7 +159,7 @@ class AdaptiveFiniteElement(Method):
 def _refined(problem: Problem, found: Estimate, marking: float) -> tuple[Mesh, Problem]:
     """The next mesh, and the problem with values by cell handed on to the children."""
     mesh, parents = bisect(found.mesh, found.mark(marking))
-    rows = jnp.asarray(parents)
+    rows = on_device(parents)
 
     def by_cell(node: Any) -> bool:
         return isinstance(node, CellData)

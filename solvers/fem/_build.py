@@ -12,6 +12,7 @@ import numpy as np
 from jax.core import Tracer
 
 from pdes import CellData, Problem
+from pdes._arrays import on_device
 from pdes.domain import Mesh
 from solvers._same import padded, padded_size
 from solvers._traced import Traced, traced
@@ -91,7 +92,7 @@ def batch(
         """(cells, …) -> (chunks, …, chunk)."""
         rows = padded(np.asarray(array, np.int32), total)
         rows = rows.reshape(pieces, chunk, *rows.shape[1:])
-        return jnp.asarray(np.moveaxis(rows, 1, -1))
+        return on_device(np.moveaxis(rows, 1, -1))
 
     def slots(pair: tuple[str, str]) -> Any:
         row, column = (name.removeprefix(OUTSIDE) for name in pair)
@@ -103,7 +104,7 @@ def batch(
             here = found[:, :, piece * chunk : (piece + 1) * chunk]
             out[piece, :, :, : here.shape[2]] = here
             out[piece, :, :, here.shape[2] :] = found[:, :, -1:]
-        return jnp.asarray(out)
+        return on_device(out)
 
     active = np.zeros(total)
     active[: len(cells)] = 1.0
@@ -156,7 +157,7 @@ def with_padded_cells(problem: Problem, mesh: Mesh) -> Problem:
         missing = count - len(node.values)
         if not isinstance(node.values, Tracer):
             # By NumPy, since every shape would be one more little program.
-            values = jnp.asarray(padded(np.asarray(node.values), count))
+            values = on_device(padded(np.asarray(node.values), count))
         else:
             values = jnp.pad(
                 node.values, [(0, missing)] + [(0, 0)] * (node.values.ndim - 1), mode="edge"

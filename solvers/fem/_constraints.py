@@ -12,6 +12,7 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from pdes import Problem
+from pdes._arrays import on_device
 from pdes.domain._mesh import FACETS
 from solvers._result import NotApplicable
 from solvers._same import padded, padded_size
@@ -93,7 +94,7 @@ def _group(space: Space, name, nodes, value, components) -> tuple[Essential, NDA
     # Padded by repeating the last node, whose value is then set twice.
     count = padded_size(len(nodes), "prescribed nodes")
     places = padded(dofs.astype(np.int32), count)
-    return Essential(value, jnp.asarray(padded(x, count)), jnp.asarray(places), components), dofs
+    return Essential(value, on_device(padded(x, count)), on_device(places), components), dofs
 
 
 def facet_nodes(space: Space, name: str, facets: NDArray) -> NDArray:

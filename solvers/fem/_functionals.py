@@ -13,7 +13,9 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Mesh, Point, point_of
+from pdes._arrays import on_device
 from solvers._solution import Solution
+from solvers._traced import Traced, traced
 from solvers.fem._build import geometry_points
 from solvers.fem._constraints import facet_nodes
 from solvers.fem._element import cell_quadrature, facet_quadrature, lagrange
@@ -51,38 +53,53 @@ def integrate(
     if t is None:
         t = 0.0 if solution.problem.time is None else solution.problem.time[1]
     dtype = jnp.result_type(float)
-    regions = jnp.asarray(mesh.cell_regions)[jnp.asarray(cells)]
-
-    def value(y, n, region, cell):
-        fields = representation.values
-        if isinstance(representation, FEMRepresentation):
-            fields = representation.inside(cell)
-        p = point_of(fields, y, jnp.asarray(t, dtype), n=n, region=region, cell=cell)
-        return jnp.asarray(function(p))
+    regions = on_device(mesh.cell_regions[cells])
 
     normal = None if normals is None else jnp.asarray(normals, dtype)
-    points = (jnp.asarray(x, dtype), normal, regions, jnp.asarray(cells))
-    return _weighted_sum(value, points, jnp.asarray(weights, dtype))
+    points = (jnp.asarray(x, dtype), normal, regions, on_device(cells))
+    weights, t = jnp.asarray(weights, dtype), jnp.asarray(t, dtype)
+    first = jax.tree.map(lambda array: array[0], points)
+    sample = eqx.filter_eval_shape(_point, representation, t, *first)
+    integrand = traced(lambda p: jnp.asarray(function(p)), sample)
+    return _integral(representation, integrand, points, weights, t, _PIECE)
 
 
-def _weighted_sum(value: Callable, points: tuple, weights: Array) -> Array:
-    """Σ wᵢ value(pointᵢ), in pieces where the points are many: what lies between is large."""
+def _point(representation: Any, t: Array, y: Array, n: Any, region: Array, cell: Array) -> Point:
+    fields = representation.values
+    if isinstance(representation, FEMRepresentation):
+        fields = representation.inside(cell)
+    return point_of(fields, y, t, n=n, region=region, cell=cell)
+
+
+# Compiled as a whole: operation by operation, each would be compiled for every new shape.
+@eqx.filter_jit
+def _integral(
+    representation: Any, integrand: Traced, points: tuple, weights: Array, t: Array, piece: int
+) -> Array:
+    def value(*place: Any) -> Array:
+        return integrand(_point(representation, t, *place))
+
+    return _weighted_sum(value, points, weights, piece)
+
+
+def _weighted_sum(value: Callable, points: tuple, weights: Array, piece: int) -> Array:
+    """Σ wᵢ value(pointᵢ), some points at a time where they are many: what lies between is large."""
     each = jax.vmap(value, in_axes=tuple(None if a is None else 0 for a in points))
 
-    def total(piece):
-        return jnp.tensordot(piece[1], each(*piece[0]), 1)
+    def total(part):
+        return jnp.tensordot(part[1], each(*part[0]), 1)
 
-    pieces = -(-len(weights) // _PIECE)
+    pieces = -(-len(weights) // piece)
     if pieces <= 1:
         return total((points, weights))
-    missing = pieces * _PIECE - len(weights)
+    missing = pieces * piece - len(weights)
 
     def cut(array):
         more = jnp.broadcast_to(array[-1:], (missing, *array.shape[1:]))
-        return jnp.concatenate([array, more]).reshape(pieces, _PIECE, *array.shape[1:])
+        return jnp.concatenate([array, more]).reshape(pieces, piece, *array.shape[1:])
 
     weights = jnp.concatenate([weights, jnp.zeros(missing, weights.dtype)])
-    parts = (jax.tree.map(cut, points), weights.reshape(pieces, _PIECE))
+    parts = (jax.tree.map(cut, points), weights.reshape(pieces, piece))
     return jnp.sum(jax.lax.map(jax.checkpoint(total), parts), axis=0)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Problem
+from pdes._arrays import on_device
 from pdes.domain import Box, Mesh
 from solvers._result import NotApplicable, SolverError
 from solvers._same import Hidden
@@ -124,7 +125,7 @@ def lattice_system(problem: Problem, space: Space, linear: Any, degree: int) -> 
         traced(CellDensity(problem, False), *sample(problem, normal=False)),
         sides,
         tuple(groups),
-        jnp.asarray(~fixed[space.real].reshape(lattice.nodes)),
+        on_device(~fixed[space.real].reshape(lattice.nodes)),
         jnp.asarray(mesh.cell_regions, jnp.int32),
         jnp.asarray(mesh.points, jnp.result_type(float)),
         Hidden(space),
@@ -160,7 +161,7 @@ def _side(mesh: Mesh, part: str, density: Traced, degree: int) -> _Side | None:
         jnp.asarray(weights[local] * area[:, None], real),
         jnp.asarray(table[local], real),
         jnp.asarray(normals[local], real),
-        jnp.asarray(mesh.cells[cell]),
+        on_device(mesh.cells[cell]),
         jnp.asarray(cell, jnp.int32),
         jnp.asarray(mesh.cell_regions[cell], jnp.int32),
     )

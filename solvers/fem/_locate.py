@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from pdes._arrays import on_device
 from pdes.domain import Mesh
 from solvers._same import Hidden, padded, padded_size
 from solvers._solution import Representation
@@ -41,10 +42,10 @@ class Locator(eqx.Module):
         element = lagrange(mesh.shape, 1 if mesh.geometry is None else 2)
         dtype = np.dtype(points.dtype)
         self.nodes = points
-        self.numbers = jnp.asarray(numbers.astype(np.int32))
+        self.numbers = on_device(numbers.astype(np.int32))
         self.search = make_search(mesh, dtype)
         self.shape = (mesh.shape, element.degree)
-        self.coefficients = jnp.asarray(element.coefficients.astype(dtype))
+        self.coefficients = on_device(element.coefficients.astype(dtype))
         self.simplex = mesh.shape in SIMPLICES
         self.affine = self.simplex and mesh.geometry is None
 
@@ -144,11 +145,11 @@ class FEMRepresentation(Representation):
         self.fields = tuple((n, e.shape, e.degree, tuple(shapes[n])) for n, e in elements.items())
         count = padded_size(len(space.mesh.cells), f"{space.mesh.shape} cells")
         self.dofs = {
-            n: jnp.asarray(padded(space.dofs(n).astype(np.int32), count)) for n in space.scalars
+            n: on_device(padded(space.dofs(n).astype(np.int32), count)) for n in space.scalars
         }
         dtype = np.dtype(points.dtype)
         self.coefficients = {
-            n: jnp.asarray(e.coefficients.astype(dtype)) for n, e in elements.items()
+            n: on_device(e.coefficients.astype(dtype)) for n, e in elements.items()
         }
 
     @property

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdes import Problem
+from pdes._arrays import on_device
 from solvers._same import padded, padded_size
 from solvers._traced import traced
 from solvers.fem._build import geometry_points
@@ -29,11 +30,11 @@ def mean_values(
         weights = padded(basis_integrals(space, field), count, 0.0)
         means.append(
             Mean(
-                jnp.asarray(padded(unknowns, count)),
+                on_device(padded(unknowns, count)),
                 jnp.asarray(weights, dtype),
-                jnp.asarray(np.asarray(problem.zero_mean[field], dtype)),
+                on_device(np.asarray(problem.zero_mean[field], dtype)),
                 space.length + i,
-                (jnp.asarray(padded(column, count)), jnp.asarray(padded(row, count))),
+                (on_device(padded(column, count)), on_device(padded(row, count))),
             )
         )
     return tuple(means)
@@ -61,5 +62,5 @@ def initial_data(problem: Problem, space: Space) -> tuple[Initial, ...]:
         value = traced(problem.initial[name], x[0])
         rate = problem.initial_rate.get(name)
         rate = None if rate is None else traced(rate, x[0])
-        out.append(Initial(value, rate, jnp.asarray(x), name))
+        out.append(Initial(value, rate, on_device(x), name))
     return tuple(out)

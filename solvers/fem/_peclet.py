@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from pdes._arrays import on_device
 from solvers.fem._build import geometry_points
 from solvers.fem._density import Place, Scales
 from solvers.fem._locate import FEMRepresentation
@@ -80,9 +81,9 @@ def own_tangents(system: FEMSystem, representation: FEMRepresentation, name: str
         system.inertial,
         name,
     )
-    x = jnp.asarray(corners.mean(axis=1).astype(dtype))
-    regions = jnp.asarray(mesh.cell_regions[chosen].astype(np.int32))
-    c0, c1 = _tangents(own, x, regions, jnp.asarray(chosen))
+    x = on_device(corners.mean(axis=1).astype(dtype))
+    regions = on_device(mesh.cell_regions[chosen].astype(np.int32))
+    c0, c1 = _tangents(own, x, regions, on_device(chosen))
     # By output, then by argument: the other way round is easier to read off.
     found = jax.tree.map(np.asarray, ((c0[0], c1[0]), (c0[1], c1[1])))
     return found, np.ptp(corners, axis=1).max(axis=1)

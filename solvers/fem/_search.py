@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 from scipy.spatial import KDTree
 
+from pdes._arrays import on_device
 from pdes.domain import Mesh
 from solvers._same import padded, padded_size
 from solvers.fem._build import geometry_points
@@ -75,10 +76,10 @@ def make_search(mesh: Mesh, dtype: Any) -> Bins | Tree:
         width = padded_size(table.shape[1], "candidates")
         length = padded_size(len(table), "bins", room=0.2)
         return Bins(
-            jnp.asarray(lower.astype(dtype)),
-            jnp.asarray(rate.astype(dtype)),
-            jnp.asarray(counts.astype(np.int32)),
-            jnp.asarray(padded(padded(table.T, width).T, length)),
+            on_device(lower.astype(dtype)),
+            on_device(rate.astype(dtype)),
+            on_device(counts.astype(np.int32)),
+            on_device(padded(padded(table.T, width).T, length)),
         )
     axes, cuts, table = _tree(mesh)
     return Tree(jnp.asarray(axes, jnp.int32), jnp.asarray(cuts, dtype), jnp.asarray(table))

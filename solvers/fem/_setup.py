@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pdes import Problem
+from pdes._arrays import on_device
 from solvers._newton import NewtonOptions
 from solvers._same import Hidden
 from solvers.fem._build import padded_points, uncondensed
@@ -73,12 +74,12 @@ def make_system(
         essential=tuple(groups),
         means=mean_values(problem, space, coupling, borders),
         initial=initial_data(problem, space),
-        fixed=jnp.asarray(fixed),
-        kept=jnp.asarray(uncondensed(pattern, fixed, places.count)),
-        diagonal=jnp.asarray(coupling.diagonal),
-        algebraic_rows=jnp.asarray(algebraic),
-        given=jnp.asarray(given),
-        start_time=jnp.asarray(np.asarray(problem.time[0] if problem.time else 0.0, dtype)),
+        fixed=on_device(fixed),
+        kept=on_device(uncondensed(pattern, fixed, places.count)),
+        diagonal=on_device(coupling.diagonal),
+        algebraic_rows=on_device(algebraic),
+        given=on_device(given),
+        start_time=on_device(np.asarray(problem.time[0] if problem.time else 0.0, dtype)),
         places=places,
         hidden_space=Hidden(space),
         slices=tuple((n, space.slice(n).start, space.slice(n).stop) for n in space.scalars),

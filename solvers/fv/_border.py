@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import FieldCondition
+from pdes._arrays import on_device
 from solvers._pointwise import at_points
 from solvers.fv._law import Law
 
@@ -30,9 +31,9 @@ class Border(eqx.Module):
         names = law.problem.domain.boundary_names
         found = np.unique(part_of_face)
         self.law = law
-        self.x, self.n = jnp.asarray(x), jnp.asarray(n)
+        self.x, self.n = on_device(x), on_device(n)
         self.parts = tuple(names[i] for i in found)
-        self.masks = jnp.asarray(part_of_face[None] == found[:, None])
+        self.masks = on_device(part_of_face[None] == found[:, None])
 
     def _conditions(self, part: str) -> dict[str, FieldCondition]:
         return self.law.problem.conditions[part]

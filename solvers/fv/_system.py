@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Problem
+from pdes._arrays import on_device
 from solvers._pointwise import at_points
 from solvers._system import System
 from solvers.fv._border import Border
@@ -51,7 +52,7 @@ class VolumeSystem(System):
         courant: float,
     ):
         self.law = law
-        self.axes = tuple(jnp.asarray(e) for e in edges)
+        self.axes = tuple(on_device(e) for e in edges)
         self.reconstruction, self.limiter = reconstruction, limiter
         self.riemann, self.courant = riemann, courant
         self.borders = tuple(

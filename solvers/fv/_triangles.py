@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Problem
+from pdes._arrays import on_device
 from pdes.domain import Mesh
 from solvers._pointwise import at_points
 from solvers._same import Hidden
@@ -71,11 +72,11 @@ class TriangleSystem(System):
             "neighbours",
             "weights",
         ]
-        self.geometry = {name: jnp.asarray(getattr(made, name)) for name in names}
+        self.geometry = {name: on_device(getattr(made, name)) for name in names}
         count = len(made.areas)
-        self.geometry["at_behind"] = jnp.asarray(made.slots[0] * count + made.behind)
-        self.geometry["at_ahead"] = jnp.asarray(made.slots[1] * count + made.ahead)
-        self.geometry["corners"] = jnp.asarray(mesh.points[mesh.cells].transpose(1, 2, 0))
+        self.geometry["at_behind"] = on_device(made.slots[0] * count + made.behind)
+        self.geometry["at_ahead"] = on_device(made.slots[1] * count + made.ahead)
+        self.geometry["corners"] = on_device(mesh.points[mesh.cells].transpose(1, 2, 0))
         self.border = None
         if len(made.parts):
             inner = made.inner

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from pdes._arrays import on_device
 from solvers._host_call import host_call
 from solvers.linear._cycle import SMOOTHED
 from solvers.linear._iterative import REMEDY
@@ -120,7 +121,7 @@ def device_tables(pattern: SparsePattern, components: int) -> DeviceTables:
     """
     tower = tower_of(pattern, components)
     slots, columns = block_slots(pattern, tower)
-    return DeviceTables(jnp.asarray(slots), jnp.asarray(columns), tower.shapes, tower.components)
+    return DeviceTables(on_device(slots), on_device(columns), tower.shapes, tower.components)
 
 
 def multigrid_conjugate_gradients(

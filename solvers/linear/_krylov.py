@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from pdes._arrays import on_device
 from solvers._same import padded_size
 from solvers.linear._pattern import SparsePattern
 from solvers.linear._places import Places
@@ -30,7 +31,7 @@ def ell(pattern: SparsePattern) -> tuple[Array, Array]:
     place = np.arange(pattern.count) - np.repeat(pattern.indptr[:-1], lengths)
     slots[place, pattern.rows] = np.arange(pattern.count)
     columns[place, pattern.rows] = pattern.indices
-    return jnp.asarray(slots), jnp.asarray(columns)
+    return on_device(slots), on_device(columns)
 
 
 def conjugate_gradients(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import Array
 
+from pdes._arrays import on_device
 from solvers._same import Handle, handle, padded, padded_size
 from solvers.linear._pattern import SparsePattern
 
@@ -49,8 +49,8 @@ def places_of(pattern: SparsePattern, tables: Any = None, *, exact: bool = False
     """
     count = pattern.count if exact else padded_size(pattern.count, "values")
     return Places(
-        jnp.asarray(padded(pattern.rows, count)),
-        jnp.asarray(padded(pattern.indices, count)),
+        on_device(padded(pattern.rows, count)),
+        on_device(padded(pattern.indices, count)),
         handle(pattern),
         tables,
         pattern.size,

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Problem
+from pdes._arrays import on_device
 from solvers.spectral._chebyshev_grid import differentiation, lobatto, quadrature
 from solvers.spectral._chebyshev_layout import (
     Layout,
@@ -78,7 +79,7 @@ class LineSystem(CollocationSystem):
 
     def __init__(self, problem: Problem, edges: Any, points: int):
         self.problem = problem
-        self.edges = jnp.asarray(edges)
+        self.edges = on_device(edges)
         self.points = points
         self.layout = layout_of(problem)
         self.kinds = interface_kinds(problem)

@@ -42,6 +42,12 @@ class CollocationSystem(System):
         """A size of each unknown, to measure updates by; broadcasts against z."""
 
 
+# Traced once wherever it is used.
+@eqx.filter_jit
+def _factorise(system: CollocationSystem, z: Array, t: Array, alpha: Array) -> Any:
+    return system.factorise(z, t, alpha)
+
+
 @eqx.filter_custom_jvp
 def find_root(
     system: CollocationSystem, right: Array, t: Array, alpha: Array, guess: Array
@@ -69,11 +75,15 @@ def find_root(
     def body(carried: Any) -> Any:
         k, z, factors, size, previous, _ = carried
         slow = (k > 1) & (size > 0.3 * previous)
-        factors = jax.lax.cond(slow, lambda: system.factorise(z, t, alpha), lambda: factors)
+        factors = jax.lax.cond(
+            slow | (k == 0), lambda: _factorise(system, z, t, alpha), lambda: factors
+        )
         z, new = update(z, factors)
         return k + 1, z, factors, new, size, slow
 
-    factors = system.factorise(guess, t, alpha)
+    # The first factors are made inside the loop, so that making them is compiled once.
+    shapes = eqx.filter_eval_shape(_factorise, system, guess, t, alpha)
+    factors = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     huge = jnp.asarray(1e10, guess.dtype)
     start = (jnp.asarray(0), guess, factors, huge, huge, jnp.asarray(False))
     _, z, _, size, _, _ = jax.lax.while_loop(going, body, start)
@@ -92,7 +102,7 @@ def _find_root_jvp(primals: Any, tangents: Any) -> Any:
     _, change = eqx.filter_jvp(
         at_root, (system, right, t, alpha), (d_system, d_right, d_t, d_alpha)
     )
-    factors = jax.lax.stop_gradient(system.factorise(z, t, alpha))
+    factors = jax.lax.stop_gradient(_factorise(system, z, t, alpha))
     tangent = -system.solve_factorised(factors, z, t, alpha, change, _EXACT)
     return (z, size), (tangent, jnp.zeros_like(size))
 
@@ -157,7 +167,7 @@ def solve_steady(system: CollocationSystem, guess: Array) -> tuple[Array, Array,
 
     def body(carried: Any) -> Any:
         k, z, _, sizes = carried
-        factors = fixed.factorise(z, zero, one)
+        factors = _factorise(fixed, z, zero, one)
         step, size = newton_size(z, factors, z)
 
         # Natural monotonicity test (Deuflhard 2004): the simplified Newton step must shrink.

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Problem
+from pdes._arrays import on_device
 from pdes._pde import sample_point
 from solvers._method import Method, Run
 from solvers._result import NotApplicable, SolverError
@@ -179,7 +180,7 @@ class Chebyshev(Method):
             count = _PANELS if self.panels is None else self.panels
             if count < 1:
                 raise ValueError(f"panels must be at least 1, got {count}")
-            return jnp.asarray(np.linspace(low[0], high[0], count + 1))
+            return on_device(np.linspace(low[0], high[0], count + 1))
         edges = np.asarray(self.panels, float)
         if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
             raise ValueError(f"panels is a number or increasing edges, got {self.panels!r}")
@@ -188,7 +189,7 @@ class Chebyshev(Method):
                 f"the edges of the panels go from {edges[0]:g} to {edges[-1]:g}, the domain from "
                 f"{low[0]:g} to {high[0]:g}"
             )
-        return jnp.asarray(edges)
+        return on_device(edges)
 
     def _states(self, system, problem: Problem, cost: _Cost) -> tuple[TimeSeries, _Cost]:
         """One solve on one grid."""

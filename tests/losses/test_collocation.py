@@ -56,7 +56,7 @@ def test_a_wrong_solution_is_seen_in_the_block_that_it_violates():
     exact = problem.exact["u"]
     objective, params = exact_collocation(problem, {"u": lambda x, t: exact(x, t) + 0.5})
     batch = stacked(objective.sample(COUNTS, seed=0))
-    found = largest(objective.residuals(params, batch))
+    found = largest(eqx.filter_jit(objective.residuals)(params, batch))
     assert found["equation u"] < 1e-10
     # Each residual is divided by √N of its points.
     assert found["boundary left u"] == pytest.approx(0.5 / 4.0)
@@ -91,7 +91,9 @@ def test_natural_conditions_by_term_by_robin_and_free():
         },
     )
     objective, params = exact_collocation(problem, {"u": lambda x, t: x[0] ** 2 + 2 * x[1]})
-    found = largest(objective.residuals(params, stacked(objective.sample(COUNTS, 0))))
+    found = largest(
+        eqx.filter_jit(objective.residuals)(params, stacked(objective.sample(COUNTS, 0)))
+    )
     assert found["boundary left u"] < 1e-14
     assert found["boundary right u"] == pytest.approx(0.25 / 4.0)
     assert found["boundary bottom u"] < 1e-14
@@ -130,7 +132,9 @@ def test_jacobians_are_the_derivatives_of_the_residual(name):
     residual, jacobian = eqx.filter_jit(objective.jacobian)(params, batch)
     expected = jax.jit(jax.jacfwd(lambda flat: objective.residual(unravel(flat), batch)))(theta)
     np.testing.assert_allclose(jacobian, expected, atol=1e-11 * float(jnp.abs(expected).max()))
-    np.testing.assert_allclose(residual, objective.residual(params, batch), atol=1e-13)
+    np.testing.assert_allclose(
+        residual, eqx.filter_jit(objective.residual)(params, batch), atol=1e-13
+    )
 
 
 def test_periodic_inputs_are_exact_for_value_and_slope():
@@ -150,7 +154,10 @@ def test_weights_scale_the_loss_of_their_blocks():
     plain, params = network_collocation(problem)
     heavy, _ = network_collocation(problem, weights={"boundary": 9.0, "initial u": 4.0})
     batch = stacked(plain.sample(COUNTS, 0))
-    before, after = plain.terms(params, batch), heavy.terms(params, batch)
+    before, after = (
+        eqx.filter_jit(plain.terms)(params, batch),
+        eqx.filter_jit(heavy.terms)(params, batch),
+    )
     factors = {"equation u": 1, "boundary left u": 9, "boundary right u": 9, "initial u": 4}
     for name, factor in factors.items():
         assert float(after[name]) == pytest.approx(factor * float(before[name]))
@@ -169,7 +176,7 @@ def test_observations_are_divided_by_their_noise():
     )
     data = pm.Observations(x, t, values + 0.02, "u", noise=0.1)
     objective, params = exact_collocation(problem, observations=(data,))
-    found = objective.residuals(params, stacked(objective.sample(COUNTS, 0)))
+    found = eqx.filter_jit(objective.residuals)(params, stacked(objective.sample(COUNTS, 0)))
     np.testing.assert_allclose(found["observations u"], -0.2 / 5**0.5, rtol=1e-9)
 
 
@@ -203,7 +210,9 @@ def test_definitions_are_substituted_or_outputs(mixed):
     if mixed:
         functions["w"] = lambda x, t: -(jnp.pi**2) * jnp.sin(jnp.pi * x[0])
     objective, params = exact_collocation(problem, functions)
-    found = largest(objective.residuals(params, stacked(objective.sample(COUNTS, 0))))
+    found = largest(
+        eqx.filter_jit(objective.residuals)(params, stacked(objective.sample(COUNTS, 0)))
+    )
     assert ("equation w" in found) == mixed
     assert "boundary left w" in found
     assert max(found.values()) < 1e-11

@@ -34,7 +34,8 @@ def random_fields(problem, mode="auto"):
     factory = functools.partial(MLP, width=6, depth=2)
     key = jax.random.key(0)
     network = build_network(factory, inputs.size, trial.out_size, key, jnp.result_type(float))
-    return hard, lambda x, t=0.0: trial(network, jnp.asarray(x), jnp.asarray(t))
+    fields = jax.jit(lambda x, t: trial(network, x, t))
+    return hard, lambda x, t=0.0: fields(jnp.asarray(x), jnp.asarray(t))
 
 
 def test_burgers_boundary_and_initial_values_are_exact():

@@ -25,7 +25,7 @@ def relative_l2(solution, field="u"):
     t = jnp.full(len(x), 0.0)
     if problem.time is not None:
         t = jnp.linspace(*problem.time, len(x))
-    exact = jax.vmap(lambda y, s: problem.exact_value(field, y, s))(x, t)
+    exact = jax.jit(jax.vmap(lambda y, s: problem.exact_value(field, y, s)))(x, t)
     return float(jnp.linalg.norm(solution[field](x, t) - exact) / jnp.linalg.norm(exact))
 
 

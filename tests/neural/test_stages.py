@@ -84,18 +84,18 @@ def test_the_series_of_a_state_is_the_state_with_its_derivatives(periodic):
                          initial_rate={"u": 0.0}, boundary=boundary)  # fmt: skip
     values, rates, count = handover(problem, Known(), 0.5)
     assert count == 64 and isinstance(values["u"], Series)
+
+    @jax.jit
+    def all_of(x):
+        exact = lambda y: jnp.exp(jnp.sin(y - 0.5))
+        functions = (exact, lambda y: values["u"](y[None]), lambda y: rates["u"](y[None]))
+        return [(function(x), fourth(function, x)) for function in functions]
+
     for x in (0.3, 2.0, 6.1):
-
-        def exact(y):
-            return jnp.exp(jnp.sin(y - 0.5))
-
-        for found, factor in ((values["u"], 2.25), (rates["u"], 3.0)):
-            at = jnp.asarray([x])
-            np.testing.assert_allclose(found(at), factor * exact(x), rtol=1e-12)
-            np.testing.assert_allclose(
-                fourth(lambda y, f=found: f(y[None]), jnp.asarray(x)),
-                factor * fourth(exact, x), rtol=1e-6, atol=1e-6,
-            )  # fmt: skip
+        (value, bend), *found = all_of(x)
+        for (one, other), factor in zip(found, (2.25, 3.0), strict=True):
+            np.testing.assert_allclose(one, factor * value, rtol=1e-12)
+            np.testing.assert_allclose(other, factor * bend, rtol=1e-6, atol=1e-6)
 
 
 class Jump(Representation):
