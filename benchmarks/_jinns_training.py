@@ -5,11 +5,12 @@
 reads FOLDER/points.npy, (n, 2) of x and y or t, and writes the values there at shares of the
 budget. OPTIMIZER is "ngd", its natural gradient from the start, or "ssbroyden", Adam at 1e-3 for
 an eighth of the time and then its self-scaled Broyden; both with their defaults, in float64.
-Points are as many as in DeepXDE's examples, of a Sobol sequence or uniform; all at every step.
+Points are uniform, as many as in DeepXDE's examples, and all in each step.
 """
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 
 import equinox as eqx
@@ -58,12 +59,10 @@ class Periodic(jinns.loss.BoundaryConditionAbstract):
         return (jnp.zeros(1), jnp.zeros(1))
 
 
-def network(kind, key, transform=None):
+def network(kind, key):
     layers = [(eqx.nn.Linear, 2, 20), (jnp.tanh,)]
     layers += 2 * [(eqx.nn.Linear, 20, 20), (jnp.tanh,)] + [(eqx.nn.Linear, 20, 1)]
-    return jinns.nn.PINN_MLP.create(
-        key=key, eqx_list=tuple(layers), eq_type=kind, output_transform=transform
-    )
+    return jinns.nn.PINN_MLP.create(key=key, eqx_list=tuple(layers), eq_type=kind)
 
 
 def poisson(key):
@@ -110,7 +109,7 @@ def _in_time(key, coefficients, equation, boundary, initial, inside, around, fir
 class Clock(AbstractValidationModule):
     """Ends `jinns.solve` at a share of the budget, and keeps states on the way."""
 
-    tick: object = eqx.field(static=True, kw_only=True)
+    tick: Callable = eqx.field(static=True, kw_only=True)
     call_every: int = eqx.field(static=True, kw_only=True)
 
     def __call__(self, params):
