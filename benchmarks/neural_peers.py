@@ -108,21 +108,30 @@ def _folder(name: str) -> Iterator[Path]:
 
 
 def _run(command: list[str]) -> None:
-    """On one core: the child inherits it, however many threads its libraries would start."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})
-    try:
+    with _one_core():
         child = subprocess.Popen(
             command, cwd=ROOT, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    finally:
-        os.sched_setaffinity(0, cores)
     output, _ = child.communicate()
     if child.returncode:
         tail = "\n".join(output.splitlines()[-10:])
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}:\n{tail}")
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    """A child started here inherits one core, however many threads its libraries would start."""
+    if sys.platform != "linux":
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def compared(case: str) -> Iterable[Row]:
