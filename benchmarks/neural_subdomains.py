@@ -68,9 +68,14 @@ def jump_problem(ratio: float = 100.0) -> Problem:
 
 def cpinn_jump() -> Iterable[Row]:
     problem = jump_problem()
-    # Each equation and flux in units of the larger coefficient's.
-    weights = {"equation u in 0": 1e-4, "flux": 1.0}
-    method = pm.CPINN(partition={"x": 0.5}, constraints="soft", weights=weights)
+    # The larger coefficient makes the equation's residual and the flux's jump large.
+    method = pm.CPINN(
+        partition={"x": 0.5},
+        network=functools.partial(MLP, width=16, depth=2),
+        constraints="soft",
+        boundary_points=100,
+        weights={"value": 1e5, "boundary": 1e5, "flux": 0.1},
+    )
     label = "coefficient jump of 100"
     yield from seeds(label, problem, method, on_grid(problem), 1e-4, 180.0, jump=1e-4)
 
