@@ -60,9 +60,16 @@ def seeds(
 
 def compile_all(problem: Problem, method: Method, steps: int) -> None:
     """A short run that also draws new points, whose programs are others."""
+    pm.solve(problem, _redrawing(method), seed=0, steps=steps)
+
+
+def _redrawing(method: Any) -> Any:
+    """The method with new points at every step, inside a curriculum as well."""
     if getattr(method, "resample", None) is not None:
-        method = dataclasses.replace(method, resample=1)  # type: ignore[type-var]
-    pm.solve(problem, method, seed=0, steps=steps)
+        return dataclasses.replace(method, resample=1)
+    if isinstance(method, pm.Curriculum):
+        return dataclasses.replace(method, method=_redrawing(method.method))
+    return method
 
 
 def _jump_text(stats: Any) -> str:

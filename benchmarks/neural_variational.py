@@ -111,7 +111,20 @@ def layer(epsilon: float = 1e-3) -> Problem:
 
 def boundary_layer() -> Iterable[Row]:
     problem = layer()
-    yield from seeds("layer, ε = 1e-3", problem, pm.VPINN(), on_grid(problem), 1e-3, 120.0)
+    # A distance factor would ask the network for 1/ε at the layer. Each step is of milliseconds.
+    method = pm.VPINN(
+        network=functools.partial(pm.MLP, width=10, depth=2),
+        elements=40,
+        constraints="soft",
+        weights={"boundary": 1e4},
+        resample=5,
+    )
+    values = (0.1, 0.03, 0.01, 0.003)
+    method = pm.Curriculum(method, where=lambda pde: pde.epsilon, values=values, last=0.3)
+    stages = len(values) + 1
+    yield from seeds(
+        "layer, ε = 1e-3", problem, method, on_grid(problem), 1e-3, 120.0, warm_up=4 * stages
+    )
 
 
 class Transport(pm.PDE):
