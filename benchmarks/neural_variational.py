@@ -119,8 +119,8 @@ def boundary_layer() -> Iterable[Row]:
         weights={"boundary": 1e4},
         resample=5,
     )
-    values = (0.1, 0.03, 0.01, 0.003)
-    method = pm.Curriculum(method, where=lambda pde: pde.epsilon, values=values, last=0.3)
+    values = (0.1, 0.05, 0.025, 0.0125, 0.007, 0.004, 0.0026, 0.0018, 0.0013)
+    method = pm.Curriculum(method, where=lambda pde: pde.epsilon, values=values, last=0.2)
     stages = len(values) + 1
     yield from seeds(
         "layer, ε = 1e-3", problem, method, on_grid(problem), 1e-3, 120.0, warm_up=4 * stages
