@@ -47,19 +47,18 @@ def seeds(
     target: float,
     budget: float,
     *,
-    warm_up: int = 12,
+    warm_up: int = 4,
     note: str = "",
-    more: Callable[[Solution, int], Iterable[Row]] = lambda solution, seed: (),
+    jump: float | None = None,
 ) -> Iterable[Row]:
     """A row a seed and one for the median.
 
     Arguments:
-        warm_up: steps of a run before, which compiles; enough for new points.
-        more: rows of another quantity, from a seed's solution.
+        warm_up: steps of a run before, which compiles.
+        jump: number for the relative jump of the flux across interfaces; its rows follow.
     """
-    warm_up *= method.count if isinstance(method, pm.TimeSlabs) else 1
-    error(pm.solve(problem, method, seed=0, steps=warm_up))
-    errors = []
+    compile_all(problem, method, warm_up)
+    errors, jumps = [], []
     for seed in SEEDS:
         curve = Curve(error, budget)
         start, cpu = time.perf_counter(), time.process_time()
@@ -70,13 +69,44 @@ def seeds(
         yield row(
             f"{name} by {method.name}, {budget:g} s, seed {seed}", errors[-1], unit="rel. L2",
             note=f"{stats.unknowns} parameters, {stats.iterations} steps, {wall:.0f} s of wall, "
-            f"{cpu:.0f} s of CPU; {curve}",
+            f"{cpu:.0f} s of CPU{_jump_text(stats)}; {curve}",
         )  # fmt: skip
-        yield from more(solution, seed)
-    yield median(f"{name} by {method.name}, {budget:g} s", errors, target, note)
+        jumps.append(max(stats.extra.get("flux_jump", {"": 0.0}).values()))
+    label = f"{name} by {method.name}, {budget:g} s"
+    yield median(label, errors, target, note)
+    if jump is not None:
+        yield median(f"{label}, flux jump", jumps, jump, note, unit="relative")
 
 
-def median(name: str, errors: list[float], target: float, note: str = "", **options: Any) -> Row:
+def compile_all(problem: Problem, method: Method, steps: int) -> None:
+    """A short run that also draws new points, whose programs are others."""
+    if isinstance(method, pm.TimeSlabs):
+        steps *= method.count
+    pm.solve(problem, _redrawing(method), seed=0, steps=steps)
+
+
+def _redrawing(method: Any) -> Any:
+    """The method with new points at every step, inside a curriculum or slabs as well."""
+    if getattr(method, "resample", None) is not None:
+        return dataclasses.replace(method, resample=1)
+    if isinstance(method, pm.Curriculum | pm.TimeSlabs):
+        return dataclasses.replace(method, method=_redrawing(method.method))
+    return method
+
+
+def _jump_text(stats: Any) -> str:
+    found = stats.extra.get("flux_jump")
+    return "" if not found else f", flux jump {max(found.values()):.1e}"
+
+
+def median(
+    name: str,
+    errors: list[float],
+    target: float,
+    note: str = "",
+    unit: str = "rel. L2",
+    **options: Any,
+) -> Row:
     """The row that has the target: short as well where the worst seed is over ten times it."""
     worst = max(errors)
     allowed = 10 * target
@@ -84,4 +114,4 @@ def median(name: str, errors: list[float], target: float, note: str = "", **opti
     value = float(np.median(errors))
     # A worst seed that is too far off counts: the row then shows it in place of the median.
     value = value if worst <= allowed else max(value, worst / 10)
-    return row(f"{name}, median", value, target, "rel. L2", note=text, **options)
+    return row(f"{name}, median", value, target, unit, note=text, **options)

@@ -3,62 +3,41 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import physml as pm
-from benchmarks._table import Checks, Row, row
-from benchmarks.neural_variational import SEEDS, _on_grid
+from benchmarks._neural import seeds
+from benchmarks._table import Checks, Row
+from benchmarks.neural_variational import on_grid
 from pdes import Problem
 from physml.networks import MLP
 from solvers import Method, Solution
 
 
-def _seeds(
-    label: str,
-    problem: Problem,
-    method: Method,
-    target: float,
-    seconds: float,
-    measured: Callable[[Solution], float],
-    jump_target: float | None = None,
-) -> Iterable[Row]:
-    for seed in SEEDS:
-        solution = pm.solve(problem, method, seed=seed, budget=seconds)
-        stats = solution.stats
-        note = (
-            f"{stats.unknowns} parameters, {stats.iterations} steps, {stats.compile_seconds:.0f} s "
-            f"of it compiling; {stats.notes[0]}"
-        )
-        title = f"{label}, {seconds:g} s, seed {seed}"
-        yield row(title, measured(solution), target, "rel. L2", note=note)
-        if jump_target is not None:
-            jump = solution.stats.extra["flux_jump"]["u"]
-            yield row(f"{label}: flux jump, seed {seed}", jump, jump_target, "relative")
-
-
-def _poisson(label: str, method: Method, target: float, jump: float | None = None):
+def poisson(method: Method, target: float, jump: float | None = None) -> Iterable[Row]:
     problem = pm.library.poisson()
-    yield from _seeds(label, problem, method, target, 60.0, _on_grid(problem), jump)
+    budget = 60.0 if jump is None else 180.0
+    yield from seeds("Poisson", problem, method, on_grid(problem), target, budget, jump=jump)
 
 
 def xpinn() -> Iterable[Row]:
-    yield from _poisson("Poisson by XPINN 2 × 1", pm.XPINN(partition=(2, 1)), 1e-5)
+    yield from poisson(pm.XPINN(partition=(2, 1)), 1e-5)
 
 
 def fbpinn() -> Iterable[Row]:
-    yield from _poisson("Poisson by FBPINN 2 × 2", pm.FBPINN(), 1e-5)
+    yield from poisson(pm.FBPINN(), 1e-5)
 
 
 def spinn() -> Iterable[Row]:
-    yield from _poisson("Poisson by SPINN", pm.SPINN(), 1e-5)
+    yield from poisson(pm.SPINN(), 1e-5)
 
 
 def cpinn_poisson() -> Iterable[Row]:
-    yield from _poisson("Poisson by CPINN 2 × 2", pm.CPINN(partition=(2, 2)), 1e-6, 1e-4)
+    yield from poisson(pm.CPINN(partition=(2, 2)), 1e-6, 1e-4)
 
 
 def jump_problem(ratio: float = 100.0) -> Problem:
@@ -89,11 +68,16 @@ def jump_problem(ratio: float = 100.0) -> Problem:
 
 def cpinn_jump() -> Iterable[Row]:
     problem = jump_problem()
-    # Each equation and flux in units of the larger coefficient's.
-    weights = {"equation u in 0": 1e-4, "flux": 1.0}
-    method = pm.CPINN(partition={"x": 0.5}, constraints="soft", weights=weights)
-    label = "Diffusion with a coefficient jump of 100 by CPINN"
-    yield from _seeds(label, problem, method, 1e-4, 180.0, _on_grid(problem), 1e-4)
+    # The larger coefficient makes the equation's residual and the flux's jump large.
+    method = pm.CPINN(
+        partition={"x": 0.5},
+        network=functools.partial(MLP, width=16, depth=2),
+        constraints="soft",
+        boundary_points=100,
+        weights={"value": 1e5, "boundary": 1e5, "flux": 0.1},
+    )
+    label = "coefficient jump of 100"
+    yield from seeds(label, problem, method, on_grid(problem), 1e-4, 180.0, jump=1e-4)
 
 
 def burgers_error(solution: Solution) -> float:
@@ -115,8 +99,8 @@ def cpinn_burgers() -> Iterable[Row]:
         points=[300, 2000, 300, 300],
         weights={"value": 20.0, "flux": 1.0},
     )
-    label = "Burgers by CPINN, interfaces −0.6, 0.2, 0.5"
-    yield from _seeds(label, problem, method, 1e-4, 180.0, burgers_error, 1e-4)
+    label = "Burgers, interfaces −0.6, 0.2, 0.5"
+    yield from seeds(label, problem, method, burgers_error, 1e-4, 180.0, jump=1e-4)
 
 
 CHECKS: Checks = {

@@ -7,7 +7,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 
-def coarse_tests(gram: sp.spmatrix, places: np.ndarray, count: int) -> np.ndarray:
+def coarse_tests(gram: sp.csr_matrix, places: np.ndarray, count: int) -> np.ndarray:
     """About `count` smooth combinations of nodal functions, (nodes, tests).
 
     Neighbouring nodes are joined to groups of one size, and the groups' sums smoothed by Jacobi
@@ -24,7 +24,7 @@ def coarse_tests(gram: sp.spmatrix, places: np.ndarray, count: int) -> np.ndarra
     scaled = sp.diags(1 / gram.diagonal()) @ gram
     # No eigenvalue of D⁻¹G is above its largest row sum.
     damping = 0.9 / float(abs(scaled).sum(axis=1).max())
-    across = (len(places) / joined.shape[1]) ** (1 / places.shape[1])
+    across = (len(places) / (groups.max() + 1)) ** (1 / places.shape[1])
     for _ in range(2 * max(round(across), 1)):
         joined = joined - damping * (scaled @ joined)
     return joined.toarray()
@@ -49,7 +49,7 @@ def _cubes(places: np.ndarray, low: np.ndarray, size: float) -> tuple[np.ndarray
     return numbers.reshape(-1), len(found)
 
 
-def whitening(gram: sp.spmatrix, tests: np.ndarray) -> np.ndarray:
+def whitening(gram: sp.csr_matrix, tests: np.ndarray) -> np.ndarray:
     """L⁻¹Tᵀ with L Lᵀ = TᵀGT, so that |L⁻¹Tᵀr|² is the dual norm of r on the span of T."""
     factor = scipy.linalg.cholesky(tests.T @ (gram @ tests), lower=True)
     return scipy.linalg.solve_triangular(factor, tests.T, lower=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pdes import Box, Problem
+from pdes import Box, Domain, Problem
 from physml.losses._hard import Hard, hard_constraints
 
 _SAMPLES = 256
@@ -62,9 +64,11 @@ class LocalShaping(eqx.Module):
     factor_slopes: Array
 
     def __call__(self, output: Array, x: Array, t: Array) -> Array:
-        step = x - self.x
-        factor = self.factors + self.factor_slopes @ step
-        return self.offsets + self.offset_slopes @ step + factor * output
+        offset = self.offsets + self.offset_slopes @ (x - self.x)
+        return offset + self.factor(x, t) * output
+
+    def factor(self, x: Array, t: Array) -> Array:
+        return self.factors + self.factor_slopes @ (x - self.x)
 
 
 @eqx.filter_jit
@@ -125,21 +129,35 @@ def _shaping(problem: Problem, name: str, parts: dict) -> DistanceShaping | str:
         gap, size = _difference(problem, part, first.value, condition.value)
         if not gap <= 1e-9 * (1 + size):
             return f"its values on {part!r} do not follow the formula of those on other parts"
+    dtype = jnp.result_type(float)
     try:
-        distance = problem.domain.distance(tuple(parts))
+        distance, largest = _distance(problem.domain, tuple(parts), dtype)
     except ValueError as error:
         return str(error)
-    inside = jnp.asarray(problem.domain.sample_interior(_SAMPLES, seed=0), jnp.result_type(float))
-    values = jax.jit(jax.vmap(distance))(inside)
-    offsets = jax.vmap(first.value)(inside, jnp.zeros(len(inside), inside.dtype))
-    if not (np.isfinite(offsets).all() and np.isfinite(values).all()):
+    inside = jnp.asarray(_inside(problem.domain), dtype)
+    offsets = jax.vmap(first.value)(inside, jnp.zeros(len(inside), dtype))
+    if not (np.isfinite(offsets).all() and np.isfinite(largest)):
         return "its boundary values are not finite inside the domain"
-    largest = float(values.max())
     return DistanceShaping(
         tuple(distance if e else None for e in first.essential),
         (largest,) * len(first.essential),
         first.value,
     )
+
+
+def _inside(domain: Domain) -> np.ndarray:
+    return domain.sample_interior(_SAMPLES, seed=0)
+
+
+@functools.lru_cache(maxsize=32)
+def _distance(domain: Domain, parts: tuple[str, ...], dtype: Any) -> tuple[Callable, float]:
+    """The distance to parts of the boundary, and about its largest value.
+
+    Made once: what is compiled for one run then serves the next, since functions are equal only
+    to themselves.
+    """
+    distance = domain.distance(parts)
+    return distance, float(jax.jit(jax.vmap(distance))(jnp.asarray(_inside(domain), dtype)).max())
 
 
 def _difference(problem: Problem, part: str, one, other) -> tuple[float, float]:

@@ -108,9 +108,18 @@ class Trial(TrialFunction):
     # Arrays: problems that differ in their data alone share a compiled program.
     scales: tuple[Any, ...] = eqx.field(converter=lambda sizes: tuple(map(jnp.asarray, sizes)))
     shaping: dict[str, Shaping]
+    # Fields whose factor is an input as well: near a boundary with many corners the solution
+    # divided by it is no simple function of the place, but nearly one of the place and it.
+    factors: tuple[str, ...] = eqx.field(static=True, default=())
+
+    @property
+    def in_size(self) -> int:
+        return self.inputs.size + len(self.factors)
 
     def __call__(self, network: Any, x: Array, t: Array) -> dict[str, Array]:
-        return shaped_fields(network(self.inputs(x, t)), self, x, t)
+        inputs = self.inputs(x, t)
+        known = [2 * self.shaping[name].factor(x, t)[:1] - 1 for name in self.factors]
+        return shaped_fields(network(jnp.concatenate([inputs, *known])), self, x, t)
 
 
 def shaped_fields(output: Array, trial: TrialFunction, x: Array, t: Array) -> dict[str, Array]:

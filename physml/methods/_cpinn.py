@@ -32,7 +32,7 @@ class CPINN(Method):
             tanh perceptron with adaptive activations.
         points: collocation points in all subdomains, or in each. boundary_points,
             interface_points: on each part of the boundary, on all interfaces.
-        The others as for `PINN`; weights also by "value", "flux", "slab".
+        The others as for `PINN`; weights also by "value" (1e3), "flux" (10), "slab" (1).
 
     The solution's `stats.extra["flux_jump"]` is ‖ΔF·n‖/‖F‖ on the interfaces, by field.
 

@@ -59,6 +59,7 @@ class DeepRitz(Method):
     boundary_points: int = eqx.field(static=True, default=200)
     constraints: str = eqx.field(static=True, default="auto")
     weights: Mapping[str, float] | None = None
+    distances: bool = eqx.field(static=True, default=False)
     seconds: float = eqx.field(static=True, default=60.0)
     dtype: str = eqx.field(static=True, default="float64")
 

@@ -54,6 +54,8 @@ class MeshVPINN(Method):
             tests; no derivative of the network is then taken but in sources.
         quadrature: polynomials integrated exactly, 2 tests + 2 by default (+ 4 for twice).
         batch: cells that a step sees, drawn anew each `resample` steps; None for all.
+        distances: the distance to the boundary, where values hold exactly by it, is an input of
+            the network beside the place, for boundaries with many corners.
         The others as for `PINN`; weights of "equation u", "boundary left u", ….
 
     Raises:
@@ -76,6 +78,7 @@ class MeshVPINN(Method):
     constraints: str = eqx.field(static=True, default="auto")
     resample: int = eqx.field(static=True, default=5)
     weights: Mapping[str, float] | None = None
+    distances: bool = eqx.field(static=True, default=False)
     seconds: float = eqx.field(static=True, default=60.0)
     tolerance: float = eqx.field(static=True, default=1e-22)
     dtype: str = eqx.field(static=True, default="float64")
@@ -214,7 +217,9 @@ def mesh_conditions(
     """The conditions with their trial function, the weights of equations, the parameters."""
     shapes = output_shapes(problem, mixed=True)
     hard = distance_constraints(problem, shapes, method.constraints)
-    trial, network = one_network(problem, shapes, hard, method.network, seed, dtype)
+    trial, network = one_network(
+        problem, shapes, hard, method.network, seed, dtype, distances=method.distances
+    )
     params, static = partition({"network": network, "pde": None})
     weights = dict(method.weights or {})
     own = {name: w for name, w in weights.items() if name.split()[0] == "equation"}

@@ -107,12 +107,14 @@ def one_network(
     seed: int,
     dtype: Any,
     harmonics: int = 1,
+    distances: bool = False,
 ) -> tuple[Trial, Any]:
     """The trial function of one network on the whole domain, and that network.
 
     Arguments:
         shapes: of the outputs, by field. factory: a network's factory or module, None for the
-            default. harmonics: cos and sin inputs in each periodic direction.
+            default. harmonics: cos and sin inputs in each periodic direction. distances: the
+            factors that make prescribed values exact are inputs too.
     """
     inputs = problem_inputs(problem, harmonics=harmonics)
     trial = Trial(
@@ -120,10 +122,11 @@ def one_network(
         shapes=tuple(shapes.items()),
         scales=tuple(data_scales(problem, shapes).values()),
         shaping=hard.shaping,
+        factors=tuple(sorted(hard.shaping)) if distances else (),
     )
-    factory = factory or default_network(trial.out_size, inputs.size)
+    factory = factory or default_network(trial.out_size, trial.in_size)
     key = jax.random.key(seed)
-    network = build_network(factory, inputs.size, trial.out_size, key, dtype)
+    network = build_network(factory, trial.in_size, trial.out_size, key, dtype)
     if isinstance(network, PirateNet) and network is not factory:
         network = _fitted_to_start(problem, trial, network, seed)
     return trial, network

@@ -66,6 +66,7 @@ class RobustVPINN(Method):
     constraints: str = eqx.field(static=True, default="auto")
     resample: int = eqx.field(static=True, default=5)
     weights: Mapping[str, float] | None = None
+    distances: bool = eqx.field(static=True, default=False)
     seconds: float = eqx.field(static=True, default=60.0)
     tolerance: float = eqx.field(static=True, default=1e-22)
     dtype: str = eqx.field(static=True, default="float64")

@@ -25,7 +25,7 @@ from physml.losses import (
 )
 from physml.methods._neural import Setup, check_precision, default_network, sampler_seed
 from physml.methods._pinn import default_points, exactness_notes, represent
-from physml.methods._subdivision import subdomain_width
+from physml.methods._subdivision import JOINED, subdomain_width
 from physml.networks import partition as split
 from physml.training import residual_adaptive
 
@@ -68,7 +68,7 @@ def stacked_setup(
     identified = None if where is None else where(problem.pde)
     params, static = split({"network": network, "pde": identified})
     jumps = (*joins, "slab")
-    weights = dict(method.weights or {})
+    weights = {**JOINED, **(method.weights or {})}
     own = {name: w for name, w in weights.items() if name.split()[0] in jumps}
     others = {name: w for name, w in weights.items() if name not in own}
     inside = Collocation(problem, trial, static, hard, others, where, tuple(observations))

@@ -28,6 +28,8 @@ from physml.methods._pinn import default_points, exactness_notes, represent
 from physml.networks import partition as split
 from physml.training import residual_adaptive
 
+# Second derivatives make an equation's residual large beside the jump of values of the same error.
+JOINED = {"value": 1e3, "flux": 10.0}
 _JUMPS = ("value", "flux", "residual", "slab", "equation")
 
 
@@ -70,7 +72,7 @@ def joined_setup(
     networks = _networks(method, trial, seed, dtype)
     identified = None if where is None else where(problem.pde)
     params, static = split({"network": networks, "pde": identified})
-    weights = dict(method.weights or {})
+    weights = {**JOINED, **(method.weights or {})}
     known = {name: w for name, w in weights.items() if name.split()[0] not in _JUMPS}
     inside = Collocation(problem, trial, static, hard, known, where, observations)
     objective = Subdivided(inside, joins, weights)

@@ -155,7 +155,9 @@ class VPINN(Method):
         around = {"boundary": self.boundary_points, "initial": 2 * self.boundary_points}
 
         def edges(params: Any, seed: int, step: int) -> list[np.ndarray]:
-            if not self.adapt or step == 0:
+            # What a network that is not trained shows has no meaning.
+            untrained = step == 0 and not isinstance(self.network, eqx.Module)
+            if not self.adapt or untrained:
                 return [np.linspace(a, b, n + 1) for (a, b), n in zip(ends, counts, strict=True)]
             pool = stacked(interior_points(problem, 8192, seed))
             size = np.asarray(point_slopes(conditions, params, pool))

@@ -25,7 +25,8 @@ class XPINN(Method):
 
     Arguments:
         fluxes: whether (F⁺ − F⁻)·n is joined; by default where a flux uses gradients.
-        The others as for `CPINN`; weights by "value", "residual", "flux", "slab".
+        The others as for `CPINN`; weights by "value" (1e3), "flux" (10), "residual" and
+            "slab" (1).
 
     Source: Jagtap and Karniadakis (2020), Extended PINNs, equations 5 and 6.
     """

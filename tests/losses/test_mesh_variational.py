@@ -1,5 +1,7 @@
 """Weak residuals on meshes: against paper, each other, and the energy norm of the error."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -154,6 +156,30 @@ def test_robust_loss_is_the_energy_norm_of_the_error():
     block = stand_in.equation_blocks(batch)["equation u"]
     loss = float(jnp.sum(block.residual(exact_collocation(problem, {"u": product_at})[1]) ** 2))
     assert loss == pytest.approx(0.7**2 / 45, rel=1e-10)
+
+
+def test_the_distance_as_an_input_is_the_same_near_a_point():
+    """At quadrature points the factor is known to first order: values and slopes agree there."""
+    problem = pm.Problem(
+        library.Poisson(f=1.0), pm.Disk(radius=1.0), boundary={"all": pm.Dirichlet(u=0.0)}
+    )
+    method = MeshVPINN(cells=4, distances=True, network=functools.partial(pm.MLP, width=5, depth=1))
+    setup = method.setup(problem, 0)
+    objective = setup.objective
+    assert isinstance(objective, MeshVariational)
+    batch = setup.sampler(jax.random.key(0), setup.params, 0)
+    point = jax.tree.map(lambda leaf: leaf[3, 2], batch["cells"]["points"])
+    zero = jnp.zeros(())
+    found = objective.fields(setup.params, point)
+    expected = objective.conditions.fields(setup.params)
+    slope = lambda f: jax.jacfwd(lambda y: f(y, zero)["u"])(point["x"])
+    for a, b in (
+        (f(point["x"], zero)["u"] for f in (found, expected)),
+        map(slope, (found, expected)),
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    network = objective.conditions.bound(setup.params)[1]
+    assert network.in_size == 3
 
 
 def product_at(x, t):

@@ -118,6 +118,29 @@ def test_a_kink_is_a_jump_of_flux_and_a_step_one_of_value():
     np.testing.assert_allclose(found["flux u"], 0.0, atol=1e-14)
 
 
+def test_each_side_of_an_interface_sees_its_own_coefficient():
+    """k = 100 | 1 at x = ½ and u = x/100 | x − 0.495: no jump of value, of −k ∂u/∂x, of r."""
+
+    def k(p):
+        return jnp.where(p.x[0] < 0.5, 100.0, 1.0)
+
+    problem = pm.Problem(
+        library.Poisson(k=k, f=0.0), pm.Rectangle(), boundary={"all": pm.Dirichlet(u=0.0)}
+    )
+    smooth = lambda z: jnp.where(z[0] < 0.5, z[0] / 100, z[0] - 0.495)
+    objective, params = planes(problem, {"x": 0.5}, smooth)
+    objective = Decomposed(objective.inside, joins=("value", "flux", "residual"))
+    batch = stacked(objective.sample(COUNTS, 0))
+    found = objective.residuals(params, batch)
+    for name in ("value u", "flux u", "residual u"):
+        assert float(jnp.abs(found[name]).max()) < 1e-9, name
+    assert flux_jump(objective, params)["u"] < 1e-9
+    # With equal slopes the flux jumps by 99 of them.
+    objective, params = planes(problem, {"x": 0.5}, lambda z: z[0])
+    found = objective.residuals(params, batch)
+    np.testing.assert_allclose(found["flux u"], 99 / 30**0.5, rtol=1e-9)
+
+
 def test_slabs_of_time_are_joined_by_value_and_rate():
     objective, params = planes(library.wave(), {"t": 0.5}, lambda z: z[0] + 3 * z[1])
     found = eqx.filter_jit(objective.residuals)(params, stacked(objective.sample(COUNTS, 0)))
