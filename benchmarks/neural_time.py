@@ -116,7 +116,7 @@ WAVES = pm.PINN(
     weights={"initial": 1e4, "boundary": 1e4},
 )
 
-# High derivatives of data that hold exactly would have to be cancelled by the network: on slabs they
+# The network would have to cancel high derivatives of data that hold exactly: on slabs they
 # are residuals, weighted so that little is lost from one slab to the next.
 START = {"constraints": "soft", "boundary_points": 150, "weights": {"initial": 1e6}}
 
