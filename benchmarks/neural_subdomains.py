@@ -96,8 +96,8 @@ def cpinn_burgers() -> Iterable[Row]:
     method = pm.CPINN(
         partition={"x": (-0.6, 0.2, 0.5)},
         network=[functools.partial(MLP, width=w, depth=d) for w, d in sizes],
-        points=[300, 2000, 300, 300],
-        weights={"value": 20.0, "flux": 1.0},
+        points=[300, 1800, 300, 300],
+        weights={"value": 1e3, "flux": 1e2},
     )
     label = "Burgers, interfaces −0.6, 0.2, 0.5"
     yield from seeds(label, problem, method, burgers_error, 1e-4, 180.0, jump=1e-4)

@@ -64,6 +64,7 @@ def waves() -> Problem:
 
 def poisson_waves() -> Iterable[Row]:
     problem = waves()
+    # Plane waves: the solution is a sum of sines of the inputs, of frequency 2π in [−1, 1].
     method = pm.MeshVPINN(
         cells=4,
         cell_shape="quadrilateral",
