@@ -1,6 +1,7 @@
 """Neural methods end to end: errors that they reach, budgets, failures that have a name."""
 
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -146,9 +147,19 @@ def test_single_precision_is_refused_with_the_line_that_mends_it(float32):
 
 
 def test_gauss_newton_refuses_float32_networks():
-    method = pm.PINN(network=SMALL, dtype="float32", points=50)
+    method = pm.PINN(network=SMALL, dtype="float32", points=50, optimizer=GaussNewton())
     with pytest.raises(TypeError, match="float64"):
         method.solve(POISSON, Run(steps=1))
+
+
+def test_single_precision_trains_by_a_first_order_optimizer_and_says_so(tmp_path):
+    method = pm.PINN(network=SMALL, dtype="float32", points=50)
+    solution = method.solve(POISSON, Run(steps=3, directory=tmp_path))
+    assert solution.stats.iterations == 3
+    note = next(text for text in solution.stats.notes if text.startswith("optimizer by size"))
+    assert "SOAP" in note
+    assert "float32" in note
+    assert note in json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])["notes"]
 
 
 def test_adam_in_single_precision():
