@@ -160,7 +160,9 @@ def cavity() -> Iterable[Row]:
     problem = pm.library.cavity(100.0)
     fine = pm.solve(problem, pm.FiniteElement(degree=2, cells=64))
     error = against(problem, "u", lambda x: fine["u"](x))
-    yield from seeds("cavity Re 100", problem, pm.PINN(), error, 1e-2, 300.0)
+    # In the corners of the lid the pressure is infinite: strong residuals are not square-integrable
+    # there, weak ones are finite.
+    yield from seeds("cavity Re 100", problem, pm.VPINN(), error, 1e-2, 300.0)
 
 
 def singular() -> Iterable[Row]:
