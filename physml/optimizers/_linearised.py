@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ._memory import check_memory
-from ._objective import Objective
+from ._objective import LeastSquares, Objective
 from ._optimizer import check_float64, check_least_squares, check_params
 
 
@@ -28,9 +28,11 @@ def linearise(objective, params, batch):
 
 @eqx.filter_jit
 def moved(objective, params, direction, batch):
-    """θ − d, the terms of the loss there, and the residual vector."""
+    """θ − d, the terms of the loss there, and the residual vector (None for other losses)."""
     theta, unravel = ravel_pytree(params)
     moved = unravel(theta - direction)
+    if not isinstance(objective, LeastSquares):
+        return moved, objective.terms(moved, batch), None
     parts = objective.residuals(moved, batch)
     terms = {name: jnp.sum(r**2) for name, r in parts.items()}
     return moved, terms, jnp.concatenate(list(parts.values()))
