@@ -49,10 +49,11 @@ class PINN(Method):
         harmonics: wavenumbers k of the inputs cos kθ, sin kθ in periodic directions.
         optimizer: an optimizer, a `Phase` or a sequence of them; None for the one that suits the
             numbers of parameters and points, `pm.optimizers.automatic`: mostly Gauss–Newton.
-        points: collocation points in the interior. boundary_points: on each part of the boundary
-            (and twice as many at the start) where conditions are residuals. In many dimensions
-            name the whole boundary one part, `box.name("shell", lambda x: True)`: each part is
-            a residual of its own, which is compiled.
+        points: collocation points in the interior; five a parameter, with power=1, for the last
+            digits of a solution with a layer (fewer are fitted, and others are not).
+        boundary_points: on each part of the boundary, and twice as many at the start, where
+            conditions are residuals. In many dimensions name the whole boundary one part,
+            `box.name("shell", lambda x: True)`: each part is a residual that is compiled.
         constraints: "auto", "hard" (an error where it can't be had) or "soft".
         sampling: "rad" (residual-adaptive, Wu et al. 2023), "rar" or "rar-d" (points of large
             residual are added in the place of uniform ones, Lu et al. 2021, Wu et al. 2023), "r3"
