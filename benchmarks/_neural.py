@@ -7,6 +7,7 @@ tells the error against time: at an eighth, a quarter and a half of the budget, 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,6 +22,18 @@ from solvers import Method, Solution
 SEEDS = (0, 1, 2)
 # Shares of the budget at which the error is read.
 _SHARES = (1 / 8, 1 / 4, 1 / 2)
+
+
+def waves(width: int, frequency: float, points: int, around: int, **weights: float) -> pm.PINN:
+    """One sine layer by Gauss–Newton: a solution is a sum of waves where data are residuals."""
+    return pm.PINN(
+        network=functools.partial(pm.SIREN, width=width, depth=1, frequency=frequency),
+        optimizer=pm.GaussNewton(),
+        points=points,
+        boundary_points=around,
+        constraints="soft",
+        weights=weights,
+    )
 
 
 @dataclasses.dataclass

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import physml as pm
-from benchmarks._neural import SEEDS, median, seeds
+from benchmarks._neural import SEEDS, median, seeds, waves
 from benchmarks._table import Checks, Row, row
 from pdes import Problem
 from solvers import Solution
@@ -122,15 +122,7 @@ def poisson_10d() -> Iterable[Row]:
 
 def helmholtz() -> Iterable[Row]:
     problem = pm.library.helmholtz(30.0)
-    # Plane waves: with conditions as residuals the solution is a sum of sines of the inputs.
-    method = pm.PINN(
-        network=functools.partial(pm.SIREN, width=150, depth=1, frequency=30.0),
-        optimizer=pm.GaussNewton(),
-        points=3000,
-        boundary_points=300,
-        constraints="soft",
-        weights={"boundary": 1e5},
-    )
+    method = waves(150, 30.0, 3000, 300, boundary=1e5)
     yield from seeds("Helmholtz k = 30", problem, method, exact(problem, "u"), 1e-4, 60.0)
 
 

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import physml as pm
-from benchmarks._neural import SEEDS, seeds
+from benchmarks._neural import SEEDS, seeds, waves
 from benchmarks._table import Checks, Row, row
 from pdes import Problem
 from solvers import Method, Solution
@@ -105,16 +105,8 @@ def pinn(width: int, depth: int, points: int, **options: Any) -> pm.PINN:
     return pm.PINN(network=network, optimizer=pm.GaussNewton(), points=points, **options)
 
 
-# With conditions as residuals the solution is a sum of sines of the inputs, of the initial data's
-# frequency 4π in x and twice that in t.
-WAVES = pm.PINN(
-    network=functools.partial(pm.SIREN, width=120, depth=1, frequency=30.0),
-    optimizer=pm.GaussNewton(),
-    points=2500,
-    boundary_points=200,
-    constraints="soft",
-    weights={"initial": 1e4, "boundary": 1e4},
-)
+# The initial data have the frequency 4π in x, and the solution twice that in t.
+WAVES = waves(120, 30.0, 2500, 200, initial=1e4, boundary=1e4)
 
 # The network would have to cancel high derivatives of data that hold exactly: on slabs they
 # are residuals, weighted so that little is lost from one slab to the next.

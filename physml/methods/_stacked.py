@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import equinox as eqx
 import jax
 
 from pdes import Box, Observations, Problem
 from physml.losses import (
-    Collocation,
     Decomposed,
     PartitionTrial,
     build_networks,
@@ -23,10 +21,9 @@ from physml.losses import (
     point_residuals,
     stacked,
 )
-from physml.methods._neural import Setup, check_precision, default_network, sampler_seed
+from physml.methods._neural import Setup, check_precision, sampler_seed
 from physml.methods._pinn import default_points, exactness_notes, represent
-from physml.methods._subdivision import JOINED, subdomain_width
-from physml.networks import partition as split
+from physml.methods._subdivision import collocation_of_parts, subdomain_factory
 from physml.training import residual_adaptive
 
 
@@ -64,15 +61,13 @@ def stacked_setup(
         scales=tuple(data_scales(problem, shapes).values()),
         shaping=hard.shaping,
     )
-    network = _networks(method, trial, seed, dtype)
-    identified = None if where is None else where(problem.pde)
-    params, static = split({"network": network, "pde": identified})
-    jumps = (*joins, "slab")
-    weights = {**JOINED, **(method.weights or {})}
-    own = {name: w for name, w in weights.items() if name.split()[0] in jumps}
-    others = {name: w for name, w in weights.items() if name not in own}
-    inside = Collocation(problem, trial, static, hard, others, where, tuple(observations))
-    objective = Decomposed(inside, own, joins)
+    factory = subdomain_factory(method, trial, parts.size)
+    keys = jax.random.split(jax.random.key(seed), parts.size)
+    network = build_networks(factory, trial.in_size, trial.out_size, keys, dtype)
+    inside, params, weights = collocation_of_parts(
+        method, problem, trial, network, hard, observations, where, (*joins, "slab")
+    )
+    objective = Decomposed(inside, weights, joins)
     return Setup(
         objective,
         params,
@@ -81,22 +76,6 @@ def stacked_setup(
         notes=(f"{parts.size} subdomains", *exactness_notes(hard)),
         report=lambda p: {"flux_jump": flux_jump(objective, p)},
     )
-
-
-def _networks(method: Any, trial: PartitionTrial, seed: int, dtype: Any) -> Any:
-    """One module whose arrays have a leading axis of subdomains."""
-    count = trial.partition.size
-    factory = method.network or default_network(
-        trial.out_size, trial.in_size, width=subdomain_width(count), depth=2, adaptive=1.0
-    )
-    if isinstance(factory, eqx.Module):
-        raise TypeError(
-            f"{method.name} makes a network for each subdomain: give a factory called as "
-            "factory(in_size, out_size, key=key), not a module"
-        )
-
-    keys = jax.random.split(jax.random.key(seed), count)
-    return build_networks(factory, trial.in_size, trial.out_size, keys, dtype)
 
 
 def _sampler(method: Any, objective: Decomposed) -> Callable[[Any, Any, int], Any]:

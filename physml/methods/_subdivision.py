@@ -11,6 +11,7 @@ import jax
 from pdes import Box, MeshDomain, Observations, Problem
 from physml.losses import (
     Collocation,
+    Hard,
     Subdivided,
     Subdomains,
     SubdomainTrial,
@@ -30,7 +31,7 @@ from physml.training import residual_adaptive
 
 # Second derivatives make an equation's residual large beside the jump of values of the same error.
 JOINED = {"value": 1e3, "flux": 10.0}
-_JUMPS = ("value", "flux", "residual", "slab", "equation")
+_APART = ("value", "flux", "residual", "slab", "equation")
 
 
 def no_partition(problem: Problem, given: Any, materials: Sequence[str]) -> str | None:
@@ -70,11 +71,9 @@ def joined_setup(
         shaping=hard.shaping,
     )
     networks = _networks(method, trial, seed, dtype)
-    identified = None if where is None else where(problem.pde)
-    params, static = split({"network": networks, "pde": identified})
-    weights = {**JOINED, **(method.weights or {})}
-    known = {name: w for name, w in weights.items() if name.split()[0] not in _JUMPS}
-    inside = Collocation(problem, trial, static, hard, known, where, observations)
+    inside, params, weights = collocation_of_parts(
+        method, problem, trial, networks, hard, observations, where, _APART
+    )
     objective = Subdivided(inside, joins, weights)
     return Setup(
         objective,
@@ -86,18 +85,46 @@ def joined_setup(
     )
 
 
-def _networks(method: Any, trial: SubdomainTrial, seed: int, dtype: Any) -> tuple[Any, ...]:
-    count = trial.subdomains.size
-    factories = method.network
-    if factories is None:
-        factories = default_network(
-            trial.out_size, trial.in_size, width=subdomain_width(count), depth=2, adaptive=1.0
-        )
-    if isinstance(factories, eqx.Module):
+def collocation_of_parts(
+    method: Any,
+    problem: Problem,
+    trial: Any,
+    networks: Any,
+    hard: Hard,
+    observations: tuple[Observations, ...],
+    where: Callable | None,
+    apart: tuple[str, ...],
+) -> tuple[Collocation, Any, dict[str, float]]:
+    """The collocation inside the subdomains, its parameters, and all weights.
+
+    Arguments:
+        apart: first words of blocks that are not the collocation's, with weights of their own.
+    """
+    identified = None if where is None else where(problem.pde)
+    params, static = split({"network": networks, "pde": identified})
+    weights = {**JOINED, **(method.weights or {})}
+    known = {name: w for name, w in weights.items() if name.split()[0] not in apart}
+    inside = Collocation(problem, trial, static, hard, known, where, tuple(observations))
+    return inside, params, weights
+
+
+def subdomain_factory(method: Any, trial: Any, count: int) -> Any:
+    """The method's factory of networks, or the default one, about a thousand parameters in all."""
+    factory = method.network
+    if factory is None:
+        width = {1: 20, 2: 18, 3: 15, 4: 12}.get(count, 10)
+        factory = default_network(trial.out_size, trial.in_size, width=width, depth=2, adaptive=1.0)
+    if isinstance(factory, eqx.Module):
         raise TypeError(
             f"{method.name} makes a network for each subdomain: give a factory called as "
             "factory(in_size, out_size, key=key), or a sequence of them, not a module"
         )
+    return factory
+
+
+def _networks(method: Any, trial: SubdomainTrial, seed: int, dtype: Any) -> tuple[Any, ...]:
+    count = trial.subdomains.size
+    factories = subdomain_factory(method, trial, count)
     each = _each(factories, count, "network", trial.subdomains)
     keys = jax.random.split(jax.random.key(seed), count)
     return tuple(
@@ -160,8 +187,3 @@ def _sampler(method: Any, objective: Subdivided) -> Callable[[Any, Any, int], An
         return batch
 
     return sample
-
-
-def subdomain_width(subdomains: int) -> int:
-    """So that all networks together have about a thousand parameters."""
-    return {1: 20, 2: 18, 3: 15, 4: 12}.get(subdomains, 10)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from ._dsgnar import DSGNAR
 from ._gauss_newton import GaussNewton
 from ._lbfgs import LBFGS
-from ._linearised import count_parameters
+from ._linearised import check_residuals, count_parameters
 from ._memory import in_bytes
 from ._objective import LeastSquares, Objective
 from ._optimizer import Optimizer
@@ -23,7 +22,6 @@ from ._soap import SOAP
 _RATES = {"cpu": 4e10, "gpu": 1e12}
 # A second-order step that takes longer leaves too few of them in the minutes that people wait.
 _SLOWEST = 2.0
-_MEMORY = 4e9
 # Parameters for which a dense inverse Hessian, updated at each step, is still quick to read.
 _DENSE = 10_000
 
@@ -36,15 +34,20 @@ def automatic(
     With P parameters and N residuals a step of Gauss–Newton takes N P² + P³/3 operations and its
     Jacobian 8 N P bytes:
 
-    - `GaussNewton` where a step takes less than two seconds and 4 GB;
-    - `DSGNAR` beyond, in a random subspace, where its sketch still fits;
+    - `GaussNewton` where a step takes less than two seconds and its own limit of memory;
+    - `DSGNAR` beyond, in a random subspace, where its sketch is within its limit;
     - `SelfScaledBroyden` for a loss that is no sum of squares, up to 10 000 parameters;
     - `SOAP` for everything else in float32, and `LBFGS` in float64.
 
     Arguments:
         device: "cpu" or "gpu"; that of JAX's default back end where it is None.
+
+    Raises:
+        ValueError: another device, or no parameters. TypeError: parameters that are not real.
     """
     device = device or ("cpu" if jax.default_backend() == "cpu" else "gpu")
+    if device not in _RATES:
+        raise ValueError(f"device is one of {sorted(_RATES)} or None, got {device!r}.")
     size = count_parameters(params)
     double = all(leaf.dtype == jnp.float64 for leaf in jax.tree.leaves(params))
     text = f"{size} parameters in {'float64' if double else 'float32'} on a {device.upper()}"
@@ -53,17 +56,21 @@ def automatic(
     if not isinstance(objective, LeastSquares):
         chosen = SelfScaledBroyden() if size <= _DENSE else LBFGS()
         return chosen, f"{type(chosen).__name__}: {text}, a loss that is no sum of squares"
-    rows = eqx.filter_eval_shape(
-        lambda o, p, b: o.residual(p, b), objective, params, batch
-    ).shape[0]  # fmt: skip
+    rows, _ = check_residuals(objective, params, batch, "Gauss–Newton")
     text = f"{rows} residuals of {text}"
     smaller, larger = sorted((rows, size))
     seconds = (larger * smaller**2 + smaller**3 / 3) / _RATES[device]
-    memory = 8.0 * rows * size
-    if seconds <= _SLOWEST and memory <= _MEMORY:
+
+    def fits(optimizer: Optimizer) -> bool:
+        try:
+            optimizer.init(objective, params, batch)
+        except ValueError:
+            return False
+        return True
+
+    if seconds <= _SLOWEST and fits(GaussNewton()):
         return GaussNewton(), f"Gauss–Newton: {text}"
-    why = f"a step of Gauss–Newton would take {seconds:.0f} s and {in_bytes(memory)}"
-    sketch = DSGNAR()
-    if 8.0 * sketch.size * (rows + 3 * sketch.oversampling * sketch.size) <= _MEMORY:
-        return sketch, f"DSGNAR: {text}, where {why}"
-    return LBFGS(), f"LBFGS: {text}, where {why}"
+    memory = in_bytes(8.0 * rows * size)
+    why = f"a step of Gauss–Newton would take {seconds:.0f} s and {memory}"
+    chosen = DSGNAR() if fits(DSGNAR()) else LBFGS()
+    return chosen, f"{type(chosen).__name__}: {text}, where {why}"

@@ -18,43 +18,12 @@ from . import _checkpoint
 from ._checkpoint import CheckpointError
 from ._data import Data, cast, precision
 from ._diagnosis import name_non_finite
+from ._loop import Loop
 from ._records import Log, ProgressBar
 from ._run import Phase, Run, Status, TrainingResult, as_phases, check_budget
 from ._weighting import Weighting
 
 _REJECTIONS = 3
-
-
-@dataclasses.dataclass
-class _Loop:
-    """What changes from step to step."""
-
-    params: Any
-    state: Any
-    batch: Any
-    phase: int = 0
-    step: int = 0
-    phase_step: int = 0
-    seconds: float = 0.0
-    phase_seconds: float = 0.0
-    compile_seconds: float = 0.0
-    lowest: float = float("inf")
-    lowest_step: int = 0
-    rejections: int = 0
-    loss: float = float("nan")
-    best: Any = None
-    best_loss: float = float("inf")
-    best_step: int = 0
-    history: list[tuple[float, int, float]] = dataclasses.field(default_factory=list)
-    monitored: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
-
-    # Saved as JSON; the trees are saved as arrays.
-    RECORDED = (
-        "phase", "step", "phase_step", "seconds", "phase_seconds", "compile_seconds",
-        "lowest", "lowest_step", "rejections", "loss", "best_loss", "best_step",
-        "monitored", "notes",
-    )  # fmt: skip
 
 
 def train(
@@ -129,9 +98,9 @@ class _Trainer:
 
     # --- start, resume, save
 
-    def begin(self, params: Any, batch: Any) -> tuple[_Loop, bool]:
+    def begin(self, params: Any, batch: Any) -> tuple[Loop, bool]:
         start = time.perf_counter()
-        loop = _Loop(params, None, batch)
+        loop = Loop(params, None, batch)
         self.consider(loop)
         loop.batch = jax.block_until_ready(self.data.first(params, batch))
         self.set_precision(loop)
@@ -146,7 +115,7 @@ class _Trainer:
         loop.compile_seconds += time.perf_counter() - start
         return loop, found is not None
 
-    def resume(self, loop: _Loop, leaves: dict[str, Any], content: dict[str, Any]) -> None:
+    def resume(self, loop: Loop, leaves: dict[str, Any], content: dict[str, Any]) -> None:
         record, structure = content["record"], content["structure"]
         for name, expected in self.identity().items():
             if record["identity"][name] != expected:
@@ -155,7 +124,7 @@ class _Trainer:
                     f"{record['identity'][name]!r}, this run's is {expected!r}. Use its settings, "
                     "another folder, or Run(resume=False) to start again over it."
                 )
-        for name in _Loop.RECORDED:
+        for name in Loop.RECORDED:
             setattr(loop, name, record["loop"][name])
         self.set_precision(loop)
         loop.params = _checkpoint.restore(
@@ -181,7 +150,7 @@ class _Trainer:
             "resample_every": self.run.resample_every,
         }
 
-    def save(self, loop: _Loop) -> None:
+    def save(self, loop: Loop) -> None:
         if self.folder is None:
             return
         trees = {
@@ -191,36 +160,36 @@ class _Trainer:
             "best": loop.best,
             "history": np.asarray(loop.history, float).reshape(-1, 3),
         }
-        record = {name: getattr(loop, name) for name in _Loop.RECORDED}
+        record = {name: getattr(loop, name) for name in Loop.RECORDED}
         _checkpoint.save(self.folder, trees, {"identity": self.identity(), "loop": record})
 
     # --- pieces of a step
 
-    def optimizer(self, loop: _Loop) -> Optimizer:
+    def optimizer(self, loop: Loop) -> Optimizer:
         return self.phases[loop.phase].optimizer
 
-    def precision(self, loop: _Loop) -> str | None:
+    def precision(self, loop: Loop) -> str | None:
         return self.phases[loop.phase].dtype or self.dtype
 
-    def set_precision(self, loop: _Loop) -> None:
+    def set_precision(self, loop: Loop) -> None:
         loop.params = cast(loop.params, self.precision(loop))
 
-    def seen(self, loop: _Loop) -> tuple[Objective, Any]:
+    def seen(self, loop: Loop) -> tuple[Objective, Any]:
         """The objective and the batch in the precision of the phase."""
         if self.precision(loop) == self.dtype:
             return self.objective, loop.batch
         return cast((self.objective, loop.batch), self.precision(loop))
 
-    def restarted(self, loop: _Loop) -> Any:
+    def restarted(self, loop: Loop) -> Any:
         """The optimizer's first state at the parameters of the loop."""
         objective, batch = self.seen(loop)
         return self.optimizer(loop).init(objective, loop.params, batch)
 
-    def consider(self, loop: _Loop) -> None:
+    def consider(self, loop: Loop) -> None:
         """Keep the parameters if they are the best so far on the batch kept apart."""
         loop.best, loop.best_loss, loop.best_step = self.choice(loop)
 
-    def choice(self, loop: _Loop) -> tuple[Any, float, int]:
+    def choice(self, loop: Loop) -> tuple[Any, float, int]:
         """What would be returned now: parameters, loss on the batch kept apart, step."""
         params = cast(loop.params, self.dtype)
         if self.validation is None:
@@ -230,14 +199,14 @@ class _Trainer:
             return params, loss, loop.step
         return loop.best, loop.best_loss, loop.best_step
 
-    def warm_up(self, loop: _Loop) -> None:
+    def warm_up(self, loop: Loop) -> None:
         """Compile by a step that is thrown away: optimizers have no side effects."""
         if not self.exhausted(loop):
             objective, batch = self.seen(loop)
             result = self.optimizer(loop).step(objective, loop.params, loop.state, batch)
             jax.block_until_ready(result[0])
 
-    def exhausted(self, loop: _Loop) -> Status | None:
+    def exhausted(self, loop: Loop) -> Status | None:
         run = self.run
         if run.steps is not None and loop.step >= run.steps:
             return "steps"
@@ -248,7 +217,7 @@ class _Trainer:
             return "seconds"
         return None
 
-    def phase_ended(self, loop: _Loop) -> Status | None:
+    def phase_ended(self, loop: Loop) -> Status | None:
         phase, patience = self.phases[loop.phase], self.run.patience
         if phase.steps is not None and loop.phase_step >= phase.steps:
             return "steps"
@@ -260,7 +229,7 @@ class _Trainer:
             return "plateau"
         return None
 
-    def next_phase(self, loop: _Loop) -> None:
+    def next_phase(self, loop: Loop) -> None:
         start = time.perf_counter()
         loop.phase += 1
         loop.phase_step, loop.phase_seconds, loop.rejections = 0, 0.0, 0
@@ -272,7 +241,7 @@ class _Trainer:
 
     # --- the loop
 
-    def advance(self, loop: _Loop, log: Log, bar: ProgressBar) -> tuple[Status, str]:
+    def advance(self, loop: Loop, log: Log, bar: ProgressBar) -> tuple[Status, str]:
         last_save = time.monotonic()
         next_monitor = loop.seconds
         good = loop.params
@@ -310,7 +279,7 @@ class _Trainer:
             self.save(loop)
             raise
 
-    def step(self, loop: _Loop) -> Info:
+    def step(self, loop: Loop) -> Info:
         start = time.perf_counter()
         optimizer, renewed = self.optimizer(loop), self.renewed(loop)
         objective, batch = self.seen(loop)
@@ -325,7 +294,7 @@ class _Trainer:
         loop.phase_seconds += elapsed
         return info
 
-    def renewed(self, loop: _Loop) -> bool:
+    def renewed(self, loop: Loop) -> bool:
         """New points or weights where they are due; whether there are."""
         every, step = self.run.resample_every, loop.step
         if self.data.sampler is not None and every is not None and step and step % every == 0:
@@ -338,14 +307,14 @@ class _Trainer:
             return False
         return True
 
-    def named(self, loop: _Loop, good: Any, bad: Any) -> str:
+    def named(self, loop: Loop, good: Any, bad: Any) -> str:
         objective, batch = self.seen(loop)
         return name_non_finite(objective, good, bad, batch)
 
-    def rewind(self, loop: _Loop) -> None:
+    def rewind(self, loop: Loop) -> None:
         loop.state = self.restarted(loop)
 
-    def record(self, loop: _Loop, info: Info, log: Log, bar: ProgressBar) -> None:
+    def record(self, loop: Loop, info: Info, log: Log, bar: ProgressBar) -> None:
         loop.loss = info.loss
         loop.rejections = 0 if info.accepted else loop.rejections + 1
         if info.loss < loop.lowest * (1 - self.run.improvement):
@@ -370,13 +339,13 @@ class _Trainer:
             )
         bar.update(name, loop.step, loop.seconds, info.loss)
 
-    def monitor(self, loop: _Loop) -> None:
+    def monitor(self, loop: Loop) -> None:
         if self.run.monitor is not None:
             values = self.run.monitor(self.choice(loop)[0], loop.seconds, loop.step) or {}
             entry = {name: float(value) for name, value in values.items()}
             loop.monitored.append({"seconds": loop.seconds, "step": loop.step, **entry})
 
-    def finish(self, loop: _Loop, status: Status, place: str, log: Log) -> TrainingResult:
+    def finish(self, loop: Loop, status: Status, place: str, log: Log) -> TrainingResult:
         last, batch = cast(loop.params, self.dtype), loop.batch
         terms = evaluated_terms(self.objective, last, batch)
         if not np.isfinite(_total(terms)) and status != "non_finite":
@@ -414,7 +383,7 @@ def evaluated_terms(objective, params, batch):
     return objective.terms(params, batch)
 
 
-def _message(status: Status, loop: _Loop, place: str) -> str:
+def _message(status: Status, loop: Loop, place: str) -> str:
     at = f"after {loop.step} steps and {loop.seconds:.1f} s"
     return {
         "steps": f"the budget of steps was used up {at}",

@@ -1,6 +1,5 @@
 """The automatic choice: sizes either side of each limit, precision, and losses of no squares."""
 
-import jax
 import jax.numpy as jnp
 import pytest
 
@@ -18,15 +17,14 @@ from physml.optimizers import (
 
 
 class Rows(LeastSquares):
-    """As many residuals as the batch has numbers; only shapes are asked for."""
+    """As many residuals as the batch has numbers."""
 
     def blocks(self, batch):
         return {"all": VectorBlock(lambda p, data: data * p[0], batch)}
 
 
 def chosen(parameters, residuals, device, dtype=jnp.float64):
-    params = jax.ShapeDtypeStruct((parameters,), dtype)
-    return automatic(Rows(), params, jax.ShapeDtypeStruct((residuals,), jnp.float64), device)
+    return automatic(Rows(), jnp.zeros(parameters, dtype), jnp.zeros(residuals), device)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +59,12 @@ def test_single_precision_takes_a_first_order_optimizer():
 
 @pytest.mark.parametrize(("parameters", "kind"), [(10_000, SelfScaledBroyden), (10_001, LBFGS)])
 def test_a_loss_that_is_no_sum_of_squares_takes_a_quasi_newton_method(parameters, kind):
-    params = jax.ShapeDtypeStruct((parameters,), jnp.float64)
-    optimizer, why = automatic(ScalarObjective(lambda p, batch: p.sum()), params, None)
+    objective = ScalarObjective(lambda p, batch: p.sum())
+    optimizer, why = automatic(objective, jnp.zeros(parameters), None)
     assert type(optimizer) is kind
     assert "no sum of squares" in why
+
+
+def test_an_unknown_device_is_named():
+    with pytest.raises(ValueError, match="'tpu'"):
+        chosen(10, 10, "tpu")
