@@ -41,6 +41,7 @@ class DeepRitz(Method):
         mesh, cells, cell_shape: as for `MeshVPINN`; quadrature: polynomials integrated exactly.
         optimizer: `EnergyNewton` (the energy natural gradient) by default.
         penalty: w of w ∮ |u − g|² (as a mean) where values are not exact.
+        distances: as for `MeshVPINN`.
         The others as for `PINN`. The loss that is reported is the energy, which may be negative.
 
     Raises:
