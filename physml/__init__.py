@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from physml.networks import MLP as MLP
     from physml.networks import SIREN as SIREN
     from physml.networks import FourierFeatures as FourierFeatures
+    from physml.networks import FourierSeries as FourierSeries
     from physml.networks import ModifiedMLP as ModifiedMLP
     from physml.networks import MultiscaleFourier as MultiscaleFourier
     from physml.networks import MultiStage as MultiStage
@@ -207,6 +208,7 @@ _EXPORTS: dict[str, str] = {
     "Form": "pdes",
     "Fourier": "solvers.spectral",
     "FourierFeatures": "physml.networks",
+    "FourierSeries": "physml.networks",
     "Free": "pdes",
     "Function": "pdes",
     "GaussNewton": "physml.optimizers",

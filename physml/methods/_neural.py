@@ -249,7 +249,8 @@ def train_setup(
         # A killed run loses seconds: the default budgets are well under a minute.
         checkpoint_every=5.0,
         resume=run.resume,
-        fingerprint=fingerprint(problem, method),
+        # What a checkpoint is compared with: nothing else needs the time that it takes.
+        fingerprint="" if run.directory is None else fingerprint(problem, method),
         notes=notes,
         progress=run.progress,
         monitor=_monitor(method, setup, run),

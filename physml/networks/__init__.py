@@ -10,6 +10,7 @@ with its options chosen, `functools.partial(MLP, width=30, depth=3)`. Wrappers (
 from ._composite import MultiscaleFourier, MultiStage, Scaled, SeparableNetwork
 from ._dense import Dense
 from ._enriched import Enriched
+from ._fourier_series import FourierSeries
 from ._inputs import FourierFeatures, Periodic, Rescale
 from ._mlp import MLP, SIREN, ModifiedMLP
 from ._network import Frozen, Network, NetworkFactory, combine, partition
@@ -22,6 +23,7 @@ __all__ = [
     "Dense",
     "Enriched",
     "FourierFeatures",
+    "FourierSeries",
     "Frozen",
     "ModifiedMLP",
     "MultiStage",

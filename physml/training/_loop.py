@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclasses.dataclass
 class Loop:
-    """What changes from step to step."""
+    """What changes from step to step.
+
+    `ahead` is the next step where it was made already, by the compilation.
+    """
 
     params: Any
     state: Any
@@ -29,6 +32,7 @@ class Loop:
     history: list[tuple[float, int, float]] = dataclasses.field(default_factory=list)
     monitored: list[dict[str, float]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    ahead: Any = None
 
     # Saved as JSON; the trees are saved as arrays.
     RECORDED = (

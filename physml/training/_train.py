@@ -200,11 +200,11 @@ class _Trainer:
         return loop.best, loop.best_loss, loop.best_step
 
     def warm_up(self, loop: Loop) -> None:
-        """Compile by a step that is thrown away: optimizers have no side effects."""
+        """Compile by the next step, which is not made again unless points or weights are renewed."""
         if not self.exhausted(loop):
             objective, batch = self.seen(loop)
-            result = self.optimizer(loop).step(objective, loop.params, loop.state, batch)
-            jax.block_until_ready(result[0])
+            loop.ahead = self.optimizer(loop).step(objective, loop.params, loop.state, batch)
+            jax.block_until_ready(loop.ahead[0])
 
     def exhausted(self, loop: Loop) -> Status | None:
         run = self.run
@@ -285,7 +285,10 @@ class _Trainer:
         objective, batch = self.seen(loop)
         if renewed:
             loop.state = optimizer.rebatch(objective, loop.params, loop.state, batch)
-        params, loop.state, info = optimizer.step(objective, loop.params, loop.state, batch)
+        ahead, loop.ahead = loop.ahead, None
+        if ahead is None or renewed:
+            ahead = optimizer.step(objective, loop.params, loop.state, batch)
+        params, loop.state, info = ahead
         loop.params = jax.block_until_ready(params)
         loop.step += 1
         loop.phase_step += 1

@@ -1,0 +1,67 @@
+"""A Fourier series in one periodic direction, whose coefficients are a network of the rest."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from ._mlp import MLP
+from ._network import Network, NetworkFactory, check_input, check_sizes
+
+
+class FourierSeries(Network):
+    """u = c₀ + Σₖ (aₖ cos kθ + bₖ sin kθ)/(1 + k), k = 1…harmonics, with c, a, b = inner(z).
+
+    The inputs are (cos θ, sin θ, z): what `PINN` and other methods give a network of a problem
+    that is periodic in its first direction, with z the time and the other directions. It suits
+    solutions that are periodic and smooth but no simple function of x and t together: turbulence
+    of Kuramoto–Sivashinsky, trains of solitons. Each slab of time is then short, and `inner` needs
+    as many units as the coefficients have independent functions of time.
+
+    **Arguments**
+
+    - `harmonics`: the largest wavenumber. What the solution has beyond it is missing.
+    - `inner`: architecture of the coefficients, (in_size − 2,) → ((2 harmonics + 1) · out_size,).
+
+    The divisor only sets the spectrum at the start and the metric of steps: coefficients are free.
+    Raises `ValueError` for fewer than three inputs.
+
+    Source: Xia, Böttcher and Chou (2023), spectrally adapted PINNs.
+    """
+
+    inner: Network
+    in_size: int = eqx.field(static=True)
+    out_size: int = eqx.field(static=True)
+    harmonics: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        *,
+        harmonics: int = 32,
+        inner: NetworkFactory = MLP,
+        key: PRNGKeyArray,
+    ):
+        check_sizes(in_size, out_size, harmonics=harmonics)
+        if in_size < 3:
+            raise ValueError(
+                "FourierSeries takes cos θ and sin θ of a periodic direction and at least one more "
+                f"input, such as the time, that its coefficients depend on; got in_size={in_size}. "
+                "Use a domain that is periodic in its first direction, and harmonics=1 of the "
+                "method."
+            )
+        self.inner = inner(in_size - 2, (2 * harmonics + 1) * out_size, key=key)
+        self.in_size = in_size
+        self.out_size = out_size
+        self.harmonics = harmonics
+
+    def __call__(self, x: Array) -> Array:
+        check_input(self, x)
+        coefficients = self.inner(x[2:]).reshape(self.out_size, 2 * self.harmonics + 1)
+        k = jnp.arange(1, self.harmonics + 1, dtype=x.dtype)
+        # The branch of θ is of no account, since every k is a whole number.
+        angles = k * jnp.arctan2(x[1], x[0])
+        waves = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)]) / jnp.tile(1 + k, 2)
+        return coefficients[:, 0] + coefficients[:, 1:] @ waves
