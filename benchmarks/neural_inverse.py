@@ -77,7 +77,10 @@ def noisy(seeds: Sequence[int] = SEEDS, budget: float = BUDGET) -> Iterable[Row]
             label = f"Burgers ν, 1 % noise, {name}, seed {seed}"
             yield row(label, off, 3.0, "σ", note=note)
             own = float(found.posterior().deviations[0])
-            yield row(f"{label}: posterior by bound", own / deviation, within=(0.7, 1.5))
+            # The bound is of exact equations. A network's are residuals with a weight: it may
+            # trade them for the data, and its posterior is wider.
+            within = None if method.neural else (0.7, 1.5)
+            yield row(f"{label}: posterior by bound", own / deviation, within=within)
 
 
 def darcy(coefficients=None) -> Problem:

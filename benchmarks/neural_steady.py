@@ -3,7 +3,8 @@
 Errors are relative L², on points that no training point is tied to: a grid of 101² in the plane,
 20 000 uniform points in more dimensions, of the velocity for flows. Poisson in five dimensions,
 Σ cos πxᵢ, and in ten, Σ x₂ᵢ₋₁x₂ᵢ: Müller and Zeinhofer (2023), Dangel, Müller and Zeinhofer (2024).
-Kovasznay: Jin et al. (2021), Re = 40. Cavity: u = 1 on the lid. The L-shape, −∇²u = 1 and u = 0:
+Kovasznay: Jin et al. (2021), Re = 40. Cavity: u = 1 on the lid, Re = 100, finite elements on cells
+that shrink to the walls. The L-shape, −∇²u = 1 and u = 0:
 DeepXDE's example, here with the singular function r^{2/3} sin(2θ/3) beside the network, its
 coefficient unknown. References without a formula are our own finite elements.
 """
@@ -127,12 +128,12 @@ def helmholtz() -> Iterable[Row]:
 
 
 def helmholtz_features() -> Iterable[Row]:
-    """One least-squares solve; the bandwidth is searched for within the time."""
+    """One least-squares solve: k is known, ±k/2 in ξ ∈ [−1, 1], and the bandwidth 1.3 times it."""
     import time
 
     problem, errors, times = pm.library.helmholtz(30.0), [], []
     error = exact(problem, "u")
-    method = pm.RandomFeatures()
+    method = pm.RandomFeatures(features=1200, bandwidth=20.0)
     pm.solve(problem, method, seed=3)
     for seed in SEEDS:
         start = time.perf_counter()
@@ -148,13 +149,63 @@ def kovasznay() -> Iterable[Row]:
     yield from seeds("Kovasznay", problem, pm.PINN(), exact(problem, "u"), 1e-6, 120.0)
 
 
+def scraper(x: jax.Array, side: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Velocity along the lid and downwards, and r-th part of the pressure, in an upper corner.
+
+    Stokes flow between a wall that slides and one that rests, ψ = r (A sin θ + C θ sin θ + D θ cos
+    θ): Taylor (1962). θ is measured from the lid.
+    """
+    d = 1 / (1 - np.pi**2 / 4)
+    a, c = -d * np.pi**2 / 4, d * np.pi / 2
+    # Inputs of the network are in [−1, 1].
+    along = 1 + x[0] if side == "left" else 1 - x[0]
+    down = 1 - x[1]
+    r = jnp.sqrt(along**2 + down**2 + 1e-24)
+    cos, sin = along / r, down / r
+    theta = jnp.arctan2(down, along + 1e-30)
+    stream = a * sin + c * theta * sin + d * theta * cos
+    slope = a * cos + c * (sin + theta * cos) + d * (cos - theta * sin)
+    pressure = (c * sin + d * cos) / jnp.maximum(r, 1e-6)
+    return slope * cos + stream * sin, slope * sin - stream * cos, pressure
+
+
 def cavity() -> Iterable[Row]:
     problem = pm.library.cavity(100.0)
-    fine = pm.solve(problem, pm.FiniteElement(degree=2, cells=64))
-    error = against(problem, "u", lambda x: fine["u"](x))
-    # In the corners of the lid the pressure is infinite: strong residuals are not square-integrable
-    # there, weak ones are finite.
-    yield from seeds("cavity Re 100", problem, pm.VPINN(), error, 1e-2, 300.0)
+    # Cells that shrink to the walls: 65² even ones of degree 2 are off by 1.3e-2, in the corners.
+    fine, finer = (
+        np.asarray(pm.solve(problem, method)["u"](points_of(problem)))
+        for method in (
+            pm.FiniteElement(degree=2, mesh=pm.library.fluids.cavity_mesh(64)),
+            pm.FiniteElement(degree=3, mesh=pm.library.fluids.cavity_mesh(48)),
+        )
+    )
+    gap = np.linalg.norm(fine - finer) / np.linalg.norm(finer)
+    error = against(problem, "u", lambda x: finer)
+    # The lid's velocity jumps in its corners and the pressure is infinite there: what Stokes flow
+    # does in such a corner is known, and the network adds the rest (Botella and Peyret, 1998, take
+    # the same from a spectral method's solution).
+    network = functools.partial(
+        pm.networks.Enriched,
+        network=functools.partial(pm.MLP, width=20, depth=3),
+        functions=tuple(
+            lambda x, side=side, part=part: scraper(x, side)[part]
+            for side in ("left", "right")
+            for part in range(3)
+        ),
+    )
+    # Points that stay: those kept apart would be judged by the residual in the corners.
+    method = pm.PINN(
+        network=network,
+        optimizer=pm.GaussNewton(),
+        constraints="soft",
+        points=4000,
+        boundary_points=300,
+        sampling="sobol",
+        resample=None,
+        weights={"boundary": 1e3},
+    )
+    note = f"Stokes flow in the corners known, not its size; reference to another {gap:.1e}"
+    yield from seeds("cavity Re 100", problem, method, error, 1e-2, 200.0, note=note)
 
 
 def singular() -> Iterable[Row]:

@@ -167,12 +167,12 @@ def gear() -> Iterable[Row]:
     method = pm.RobustVPINN(
         degree=1,
         quadrature=1,
-        tests=1000,
+        tests=2000,
         distances=True,
-        network=functools.partial(pm.MLP, width=20, depth=2),
+        network=functools.partial(pm.MLP, width=24, depth=2),
     )
     error = lambda solution: relative_l2(solution, x, weights, values)
-    yield from seeds(label, problem, method, error, 1e-2, 300.0)
+    yield from seeds(label, problem, method, error, 1e-2, 200.0)
 
 
 def _gradient(objective: Objective) -> Callable:

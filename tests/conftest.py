@@ -42,6 +42,8 @@ def pytest_configure(config):
 def _keep_compilations(config):
     """Keep compiled programs between runs, in a folder of this worker's own.
 
+    `-p no:cacheprovider` does without: in a fresh clone they are of no use to anyone.
+
     Writes to JAX's cache are not atomic: a worker that reads what another is writing would warn.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -64,7 +66,7 @@ def _check_annotations():
 def pytest_collection_finish():
     # Tracing makes many small objects: what is there already is not searched for garbage again.
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(50_000, 50, 50)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -73,6 +75,7 @@ def _bound_memory():
     yield
     if _gigabytes() > MEMORY:
         jax.clear_caches()
+        gc.collect()
         _give_back()
 
 

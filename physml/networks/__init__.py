@@ -2,7 +2,7 @@
 
 Every class is built as `Class(in_size, out_size, *, key, ...options)`; an architecture is that
 with its options chosen, `functools.partial(MLP, width=30, depth=3)`. Wrappers (`Rescale`,
-`Periodic`, `FourierFeatures`) take an architecture as `inner` and are architectures themselves.
+`Periodic`, `Select`, `FourierFeatures`) take an architecture as `inner` and are architectures themselves.
 
 `params, static = partition(model)` gives the trained arrays; `combine(params, static)` the model.
 """
@@ -11,7 +11,7 @@ from ._composite import MultiscaleFourier, MultiStage, Scaled, SeparableNetwork
 from ._dense import Dense
 from ._enriched import Enriched
 from ._fourier_series import FourierSeries
-from ._inputs import FourierFeatures, Periodic, Rescale
+from ._inputs import FourierFeatures, Periodic, Rescale, Select
 from ._mlp import MLP, SIREN, ModifiedMLP
 from ._network import Frozen, Network, NetworkFactory, combine, partition
 from ._pirate import PirateNet
@@ -35,6 +35,7 @@ __all__ = [
     "RandomFeatures",
     "Rescale",
     "Scaled",
+    "Select",
     "SeparableNetwork",
     "combine",
     "partition",

@@ -1,4 +1,4 @@
-"""Networks of transformed inputs: rescaled, exactly periodic, Fourier features.
+"""Networks of transformed inputs: rescaled, exactly periodic, chosen ones, Fourier features.
 
 Each wraps an inner architecture `inner(in_size, out_size, *, key)` and is itself one, so they nest:
 `partial(Rescale, lower=…, upper=…, inner=partial(FourierFeatures, sigma=2.0))`.
@@ -120,6 +120,51 @@ class Periodic(Network):
                 angle = (2 * np.pi * k / period) * x[i]
                 inputs += [jnp.cos(angle), jnp.sin(angle)]
         return self.inner(jnp.stack(inputs))
+
+
+class Select(Network):
+    """Inner network of some of the inputs: the function does not depend on the others.
+
+    Of a periodic direction methods give cos kθ and sin kθ in turn: cosines alone make a function
+    that is even in it, u(−x) = u(x) about the end of the period and about its middle.
+
+    **Arguments**
+
+    - `inputs`: indices of the inputs that are kept; negative ones count from the end.
+    - `inner`: the inner architecture.
+
+    Raises `ValueError` for no index, one that is given twice, or one that is out of range.
+    """
+
+    inner: Network
+    in_size: int = eqx.field(static=True)
+    out_size: int = eqx.field(static=True)
+    inputs: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        *,
+        inputs: Sequence[int],
+        inner: NetworkFactory = MLP,
+        key: PRNGKeyArray,
+    ):
+        check_sizes(in_size, out_size)
+        kept = tuple(i + in_size if i < 0 else i for i in inputs)
+        if not kept or len(set(kept)) < len(kept) or not all(0 <= i < in_size for i in kept):
+            raise ValueError(
+                f"inputs must be different indices of the {in_size} inputs, at least one, got "
+                f"{tuple(inputs)!r}."
+            )
+        self.inputs = kept
+        self.inner = inner(len(kept), out_size, key=key)
+        self.in_size = in_size
+        self.out_size = out_size
+
+    def __call__(self, x: Array) -> Array:
+        check_input(self, x)
+        return self.inner(jnp.stack([x[i] for i in self.inputs]))
 
 
 class FourierFeatures(Network):

@@ -15,6 +15,7 @@ from physml.networks import (
     Periodic,
     RandomFeatures,
     Rescale,
+    Select,
     combine,
     partition,
 )
@@ -27,6 +28,7 @@ ARCHITECTURES = {
     "siren": SIREN,
     "rescaled": partial(Rescale, lower=0.0, upper=2.0),
     "periodic": partial(Periodic, periods=(2.0, None)),
+    "selected": partial(Select, inputs=(-1,)),
     "fourier": partial(FourierFeatures, sigma=(1.0, 5.0), features=7),
     "random": partial(RandomFeatures, features=20, bandwidth=(2.0, 3.0)),
     "nested": partial(
@@ -155,3 +157,18 @@ def test_random_features_are_linear_in_their_coefficients(activation):
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_cosines_alone_make_an_even_function():
+    network = Select(3, 1, inputs=(0, -1), key=KEY)
+    inner = network.inner(jnp.array([0.2, 0.5]))
+    np.testing.assert_array_equal(network(jnp.array([0.2, 0.9, 0.5])), inner)
+    value = lambda theta: network(jnp.stack([jnp.cos(theta), jnp.sin(theta), jnp.array(0.3)]))[0]
+    np.testing.assert_allclose(value(jnp.array(1.1)), value(jnp.array(-1.1)), rtol=1e-12)
+    assert jax.grad(value)(jnp.array(0.0)) == 0.0
+
+
+@pytest.mark.parametrize("inputs", [(), (0, 0), (0, 3), (0, -4)])
+def test_selected_inputs_are_checked(inputs):
+    with pytest.raises(ValueError, match="different indices of the 3 inputs, at least one, got"):
+        Select(3, 1, inputs=inputs, key=KEY)
