@@ -2,7 +2,8 @@
 
 Every class is built as `Class(in_size, out_size, *, key, ...options)`; an architecture is that
 with its options chosen, `functools.partial(MLP, width=30, depth=3)`. Wrappers (`Rescale`,
-`Periodic`, `Select`, `FourierFeatures`) take an architecture as `inner` and are architectures themselves.
+`Periodic`, `Select`, `FourierFeatures`) take an architecture as `inner` and are architectures
+themselves.
 
 `params, static = partition(model)` gives the trained arrays; `combine(params, static)` the model.
 """

@@ -200,7 +200,7 @@ class _Trainer:
         return loop.best, loop.best_loss, loop.best_step
 
     def warm_up(self, loop: Loop) -> None:
-        """Compile by the next step, which is not made again unless points or weights are renewed."""
+        """Compile by the next step, which is kept unless points or weights are renewed."""
         if not self.exhausted(loop):
             objective, batch = self.seen(loop)
             loop.ahead = self.optimizer(loop).step(objective, loop.params, loop.state, batch)
