@@ -116,7 +116,7 @@ START = {"constraints": "soft", "boundary_points": 150, "weights": {"initial": 1
 # Five residuals a parameter, not drawn too near to the largest ones (power 1): with fewer the steps
 # fit the points of the moment, and the error on others stops falling after a minute.
 # x² cos πx has a kink at the ends of the period: conditions that hold exactly would keep it. Data
-# and equation are even in x: of cos kπx and sin kπx, k = 1, 2, 3, the cosines and the time are kept.
+# and equation are even in x: of cos kπx and sin kπx, k = 1, 2, 3, the cosines are kept, and t.
 EVEN = functools.partial(
     pm.networks.Select,
     inputs=(0, 2, 4, -1),
