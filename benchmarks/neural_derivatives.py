@@ -189,6 +189,7 @@ def poisson_100() -> Iterable[Row]:
         resample=1,
         weights={"boundary": 1e2},
         optimizer=GaussNewton(geodesic=False),
+        average=True,
     )
     yield from seeds("Poisson 100-D", problem, method, error, 5e-3, 300.0, warm_up=2)
 

@@ -220,13 +220,15 @@ def train_setup(
     tolerance: float,
     since: float,
     weighting: training.Weighting | None = None,
+    average: bool = False,
 ) -> Solution:
     """Trains and makes the solution.
 
     Arguments:
         seconds: budget, all included, where the run gives none. since: when the solve began.
         tolerance: the loss, relative to its first value, at which training ends.
-        weighting: weights that adapt during the training.
+        weighting: weights that adapt during the training. average: the answer is a mean of the
+            steps, later ones weighted more.
 
     Raises:
         SolverError: the loss became non-finite; the message names the block and the point. Or the
@@ -244,6 +246,7 @@ def train_setup(
         seed=run.seed,
         resample_every=resample,
         target_loss=tolerance * _loss(setup, first),
+        average=average,
         log=None if run.directory is None else run.directory / "log.jsonl",
         checkpoint=run.directory,
         # A killed run loses seconds: the default budgets are well under a minute.

@@ -67,6 +67,9 @@ class PINN(Method):
         divergence_free: the velocity of a problem with the constraint ∇·u = 0 is the curl of a
             stream function (two dimensions) or a vector potential (three): the constraint then
             holds exactly and has no residual, while the velocity's values are residuals.
+        average: the answer is a mean of the steps of the last phase, later ones weighted more. For
+            points that are new at every step (resample=1) and fewer than the parameters, where
+            each step fits its own points.
         stages: networks trained one after another, each on what those before it leave, scaled by
             the magnitude and frequency of their residual; the budget is shared equally.
         seconds: budget where the run gives none. tolerance: loss, relative to the first, at
@@ -94,6 +97,7 @@ class PINN(Method):
     dtype: str = eqx.field(static=True, default="float64")
     harmonics: int = eqx.field(static=True, default=1)
     weighting: Weighting | None = None
+    average: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         schemes = ("rad", *REFINING, "sobol", "uniform", "grid")
@@ -185,6 +189,7 @@ class PINN(Method):
             tolerance=self.tolerance,
             since=since,
             weighting=self.weighting,
+            average=self.average,
         )
 
     def sampler(self, objective: Collocation) -> Callable[[Any, Any, int], Any]:

@@ -10,7 +10,8 @@ from typing import Any
 class Loop:
     """What changes from step to step.
 
-    `ahead` is the next step where it was made already, by the compilation.
+    `ahead` is the next step where it was made already, by the compilation. `mean` is the weighted
+    mean of the parameters of this phase, where one is wanted.
     """
 
     params: Any
@@ -33,6 +34,7 @@ class Loop:
     monitored: list[dict[str, float]] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     ahead: Any = None
+    mean: Any = None
 
     # Saved as JSON; the trees are saved as arrays.
     RECORDED = (

@@ -47,6 +47,9 @@ class Run:
     - `target_loss`: stop when the loss is at or below it.
     - `patience`: a phase has reached its plateau when in so many steps the lowest loss fell by
       less than `improvement` (a fraction of it).
+    - `average`: return the mean of a phase's parameters in place of the last ones, the k-th step
+      weighted by k (k + 1) (k + 2), which takes out the noise of batches that change (Shamir and
+      Zhang, 2013).
     - `log`: path of a JSON-lines file; a line every `log_every` steps.
     - `checkpoint`: folder; saved every `checkpoint_every` seconds and at the end. `resume`: go on
       from the one found there (if any). `fingerprint`: any text that identifies the problem and
@@ -65,6 +68,7 @@ class Run:
     target_loss: float | None = None
     patience: int | None = None
     improvement: float = 1e-3
+    average: bool = False
     log: str | Path | None = None
     log_every: int = 1
     checkpoint: str | Path | None = None

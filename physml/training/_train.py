@@ -136,6 +136,10 @@ class _Trainer:
             template, leaves["state"], structure["state"], "optimizer state"
         )
         loop.best = _checkpoint.restore(loop.best, leaves["best"], structure["best"], "best")
+        if self.run.average and loop.phase_step:
+            loop.mean = _checkpoint.restore(
+                loop.params, leaves.get("mean", []), structure.get("mean", []), "mean"
+            )
         loop.history = [(float(s), int(k), float(l)) for s, k, l in leaves["history"][0]]
 
     def identity(self) -> dict[str, Any]:
@@ -158,6 +162,7 @@ class _Trainer:
             "state": loop.state,
             "batch": loop.batch,
             "best": loop.best,
+            "mean": loop.mean,
             "history": np.asarray(loop.history, float).reshape(-1, 3),
         }
         record = {name: getattr(loop, name) for name in Loop.RECORDED}
@@ -191,7 +196,7 @@ class _Trainer:
 
     def choice(self, loop: Loop) -> tuple[Any, float, int]:
         """What would be returned now: parameters, loss on the batch kept apart, step."""
-        params = cast(loop.params, self.dtype)
+        params = cast(loop.params if loop.mean is None else loop.mean, self.dtype)
         if self.validation is None:
             return params, loop.best_loss, loop.step
         loss = _total(evaluated_terms(self.objective, params, self.validation))
@@ -267,6 +272,7 @@ class _Trainer:
                     self.rewind(loop)
                     return "non_finite", self.named(loop, good, bad)
                 good = loop.params if info.after else given
+                self.average(loop)
                 self.record(loop, info, log, bar)
                 if self.run.target_loss is not None and info.loss <= self.run.target_loss:
                     if not info.after:
@@ -296,6 +302,13 @@ class _Trainer:
         loop.seconds += elapsed
         loop.phase_seconds += elapsed
         return info
+
+    def average(self, loop: Loop) -> None:
+        """The mean with the latest step, whose share falls as 4/(k + 3)."""
+        if self.run.average:
+            share = 4.0 / (loop.phase_step + 3.0)
+            before = loop.params if loop.mean is None else loop.mean
+            loop.mean = _mixed(before, loop.params, share)
 
     def renewed(self, loop: Loop) -> bool:
         """New points or weights where they are due; whether there are."""
@@ -361,7 +374,7 @@ class _Trainer:
             self.monitor(loop)
         self.save(loop)
         params, _, chosen = self.choice(loop)
-        if chosen != loop.step:
+        if chosen != loop.step or loop.mean is not None:
             terms = evaluated_terms(self.objective, params, batch)
         loss = _total(terms)
         message = _message(status, loop, place)
@@ -379,6 +392,11 @@ class _Trainer:
 
 def _total(terms: dict[str, Any]) -> float:
     return sum(float(value) for value in terms.values())
+
+
+@jax.jit
+def _mixed(before: Any, latest: Any, share: float) -> Any:
+    return jax.tree.map(lambda a, b: a + share * (b - a), before, latest)
 
 
 @eqx.filter_jit

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from physml.optimizers import (
     LBFGS,
@@ -218,3 +219,22 @@ def test_bad_types():
         train(OBJECTIVE, PARAMS, object(), batch=POINTS, run=Run(steps=1))  # pyright: ignore
     with pytest.raises(ValueError, match=r"whole number of at least 0, got 1\.5"):
         Run(steps=1.5)  # pyright: ignore
+
+
+def test_the_average_weights_the_steps_of_the_last_phase(tmp_path):
+    """Shamir and Zhang (2013): the mean of θ₁ … θₙ with the weights k (k + 1) (k + 2)."""
+    phases = (Phase(Adam(1e-2), steps=3), Phase(Adam(3e-2)))
+    run = lambda steps, **options: train(
+        OBJECTIVE, PARAMS, phases, batch=POINTS, run=Run(steps=steps, **options)
+    )
+    ends = [ravel_pytree(run(3 + k).params)[0] for k in range(1, 6)]
+    weights = np.array([k * (k + 1) * (k + 2) for k in range(1, 6)], float)
+    expected = np.average(np.stack(ends), axis=0, weights=weights)
+    found = run(8, average=True)
+    np.testing.assert_allclose(ravel_pytree(found.params)[0], expected, rtol=1e-12)
+    terms = OBJECTIVE.terms(found.params, POINTS)
+    np.testing.assert_allclose(found.loss, sum(float(v) for v in terms.values()), rtol=1e-10)
+    # A run that goes on from its checkpoint has the same mean.
+    run(6, average=True, checkpoint=tmp_path)
+    resumed = run(8, average=True, checkpoint=tmp_path)
+    np.testing.assert_array_equal(ravel_pytree(resumed.params)[0], ravel_pytree(found.params)[0])
