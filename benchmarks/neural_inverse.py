@@ -79,8 +79,7 @@ def noisy(seeds: Sequence[int] = SEEDS, budget: float = BUDGET) -> Iterable[Row]
             own = float(found.posterior().deviations[0])
             # The bound is of exact equations. A network's are residuals with a weight: it may
             # trade them for the data, and its posterior is wider.
-            within = None if method.neural else (0.7, 1.5)
-            yield row(f"{label}: posterior by bound", own / deviation, within=within)
+            yield row(f"{label}: posterior by bound", own / deviation, within=(0.7, 1.5))
 
 
 def darcy(coefficients=None) -> Problem:
