@@ -150,7 +150,7 @@ def kovasznay() -> Iterable[Row]:
 
 
 def scraper(x: jax.Array, side: str) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Velocity along the lid and downwards, and r-th part of the pressure, in an upper corner.
+    """Velocities along the lid and downwards, and the pressure up to its size, in a corner.
 
     Stokes flow between a wall that slides and one that rests, ψ = r (A sin θ + C θ sin θ + D θ cos
     θ): Taylor (1962). θ is measured from the lid.
@@ -171,7 +171,7 @@ def scraper(x: jax.Array, side: str) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 def cavity() -> Iterable[Row]:
     problem = pm.library.cavity(100.0)
-    # Cells that shrink to the walls: 65² even ones of degree 2 are off by 1.3e-2, in the corners.
+    # Cells that shrink to the walls: 64² even ones of degree 2 are off by 1.3e-2, in the corners.
     fine, finer = (
         np.asarray(pm.solve(problem, method)["u"](points_of(problem)))
         for method in (

@@ -1,9 +1,13 @@
-"""What changes from step to step of a training: what a checkpoint keeps."""
+"""What changes from step to step of a training, what a checkpoint keeps of it, and how it ended."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
+
+import jax
+
+from ._run import Status
 
 
 @dataclasses.dataclass
@@ -42,3 +46,29 @@ class Loop:
         "lowest", "lowest_step", "rejections", "loss", "best_loss", "best_step",
         "monitored", "notes",
     )  # fmt: skip
+
+    def average(self) -> None:
+        """Takes the latest step into the mean, of which it is the share 4/(k + 3)."""
+        before = self.params if self.mean is None else self.mean
+        self.mean = _mixed(before, self.params, 4.0 / (self.phase_step + 3.0))
+
+
+@jax.jit
+def _mixed(before: Any, latest: Any, share: float) -> Any:
+    return jax.tree.map(lambda a, b: a + share * (b - a), before, latest)
+
+
+def outcome(status: Status, loop: Loop, place: str) -> str:
+    """The end of a training in words, with the remedy where there is one."""
+    at = f"after {loop.step} steps and {loop.seconds:.1f} s"
+    return {
+        "steps": f"the budget of steps was used up {at}",
+        "seconds": f"the budget of seconds was used up {at}",
+        "target": f"the target loss was reached {at}",
+        "plateau": f"the loss no longer fell {at}",
+        "stalled": f"no step lowers the loss any more {at}: it is at its round-off, or the points "
+        "should be drawn again (resample_every)",
+        "non_finite": f"the loss became non-finite {at}, because of {place}; the parameters are "
+        "those of the last good step. Try a smaller learning rate, or restrict the domain of "
+        "what is not defined everywhere (a root, a logarithm, a quotient)",
+    }[status]

@@ -18,7 +18,7 @@ from . import _checkpoint
 from ._checkpoint import CheckpointError
 from ._data import Data, cast, precision
 from ._diagnosis import name_non_finite
-from ._loop import Loop
+from ._loop import Loop, outcome
 from ._records import Log, ProgressBar
 from ._run import Phase, Run, Status, TrainingResult, as_phases, check_budget
 from ._weighting import Weighting
@@ -272,7 +272,8 @@ class _Trainer:
                     self.rewind(loop)
                     return "non_finite", self.named(loop, good, bad)
                 good = loop.params if info.after else given
-                self.average(loop)
+                if self.run.average:
+                    loop.average()
                 self.record(loop, info, log, bar)
                 if self.run.target_loss is not None and info.loss <= self.run.target_loss:
                     if not info.after:
@@ -302,13 +303,6 @@ class _Trainer:
         loop.seconds += elapsed
         loop.phase_seconds += elapsed
         return info
-
-    def average(self, loop: Loop) -> None:
-        """The mean with the latest step, whose share falls as 4/(k + 3)."""
-        if self.run.average:
-            share = 4.0 / (loop.phase_step + 3.0)
-            before = loop.params if loop.mean is None else loop.mean
-            loop.mean = _mixed(before, loop.params, share)
 
     def renewed(self, loop: Loop) -> bool:
         """New points or weights where they are due; whether there are."""
@@ -377,7 +371,7 @@ class _Trainer:
         if chosen != loop.step or loop.mean is not None:
             terms = evaluated_terms(self.objective, params, batch)
         loss = _total(terms)
-        message = _message(status, loop, place)
+        message = outcome(status, loop, place)
         if chosen != loop.step:
             message += f"; on the points kept apart step {chosen} was the best, which is returned"
         log.write(event="end", step=loop.step, status=status, loss=loss, message=message)
@@ -394,26 +388,6 @@ def _total(terms: dict[str, Any]) -> float:
     return sum(float(value) for value in terms.values())
 
 
-@jax.jit
-def _mixed(before: Any, latest: Any, share: float) -> Any:
-    return jax.tree.map(lambda a, b: a + share * (b - a), before, latest)
-
-
 @eqx.filter_jit
 def evaluated_terms(objective, params, batch):
     return objective.terms(params, batch)
-
-
-def _message(status: Status, loop: Loop, place: str) -> str:
-    at = f"after {loop.step} steps and {loop.seconds:.1f} s"
-    return {
-        "steps": f"the budget of steps was used up {at}",
-        "seconds": f"the budget of seconds was used up {at}",
-        "target": f"the target loss was reached {at}",
-        "plateau": f"the loss no longer fell {at}",
-        "stalled": f"no step lowers the loss any more {at}: it is at its round-off, or the points "
-        "should be drawn again (resample_every)",
-        "non_finite": f"the loss became non-finite {at}, because of {place}; the parameters are "
-        "those of the last good step. Try a smaller learning rate, or restrict the domain of "
-        "what is not defined everywhere (a root, a logarithm, a quotient)",
-    }[status]
