@@ -9,6 +9,9 @@ from jaxtyping import Array, PRNGKeyArray
 from ._mlp import MLP
 from ._network import Network, NetworkFactory, check_input, check_sizes
 
+# Of the coefficients, relative to the initialisation of their network.
+_START = 1e-3
+
 
 class FourierSeries(Network):
     """u = c₀ + Σₖ (aₖ cos kθ + bₖ sin kθ)/(1 + k), k = 1…harmonics, with c, a, b = inner(z).
@@ -25,6 +28,9 @@ class FourierSeries(Network):
     - `inner`: architecture of the coefficients, (in_size − 2,) → ((2 harmonics + 1) · out_size,).
 
     The divisor only sets the spectrum at the start and the metric of steps: coefficients are free.
+    The last of the `layers` of `inner` starts at a thousandth of its own initial values: the trial
+    function is then nearly what the conditions hold, in a slab of time the state at its start, and
+    the first step of Gauss–Newton nearly a linear fit.
     Raises `ValueError` for fewer than three inputs.
 
     Source: Xia, Böttcher and Chou (2023), spectrally adapted PINNs.
@@ -52,7 +58,7 @@ class FourierSeries(Network):
                 "Use a domain that is periodic in its first direction, and harmonics=1 of the "
                 "method."
             )
-        self.inner = inner(in_size - 2, (2 * harmonics + 1) * out_size, key=key)
+        self.inner = _quiet(inner(in_size - 2, (2 * harmonics + 1) * out_size, key=key))
         self.in_size = in_size
         self.out_size = out_size
         self.harmonics = harmonics
@@ -65,3 +71,12 @@ class FourierSeries(Network):
         angles = k * jnp.arctan2(x[1], x[0])
         waves = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)]) / jnp.tile(1 + k, 2)
         return coefficients[:, 0] + coefficients[:, 1:] @ waves
+
+
+def _quiet(network: Network) -> Network:
+    """The network with small values at the start, where its last layer can be told."""
+    layers = getattr(network, "layers", ())
+    if not layers or layers[-1].bias.shape != (network.out_size,):
+        return network
+    last = lambda n: (n.layers[-1].weight, n.layers[-1].bias)
+    return eqx.tree_at(last, network, tuple(_START * a for a in last(network)))

@@ -8,6 +8,7 @@ of NumPy on a CPU, so that no callback is needed (`benchmarks/neural_linear_alge
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -208,11 +209,10 @@ class OnDevice(Factorisation):
     """The normal equations by XLA, where J lives on an accelerator."""
 
     def __init__(self, jacobian: Any, residual: Any):
-        rows, columns = jacobian.shape
-        self._dual = rows < columns
+        columns = jacobian.shape[1]
         self._jacobian, self._residual = jacobian, residual
-        self._gram, self._gradient = _products(jacobian, residual)
-        diagonal = np.asarray(jnp.diagonal(self._gram))
+        self._gram, self._gradient, diagonal = _products(jacobian, residual)
+        diagonal = np.asarray(diagonal)
         self.largest = float(diagonal.max())
         self.mean = float(diagonal.sum() / columns)
         eps = float(jnp.finfo(jacobian.dtype).eps)
@@ -220,27 +220,93 @@ class OnDevice(Factorisation):
         self.name = f"Cholesky on the device ({len(diagonal)}) by XLA"
 
     def solve(self, damping: float) -> Damped | None:
+        factor = _shifted_cholesky(self._gram, damping)
+
         def again(right: Any) -> np.ndarray:
-            solution = _solve_on_device(self._gram, self._jacobian, jnp.asarray(right), damping)
-            return np.asarray(solution)
+            return np.asarray(_by_cholesky(factor, self._jacobian, jnp.asarray(right)))
 
         return _damped(again(self._residual), np.asarray(self._gradient), damping, again)
+
+
+class OrthogonalOnDevice(Factorisation):
+    """As `Orthogonal`, by XLA where J lives on an accelerator: R of [J r], then of it and √λ I."""
+
+    def __init__(self, jacobian: Any, residual: Any):
+        rows, columns = jacobian.shape
+        self._dual = rows < columns
+        self._jacobian, self._residual = jacobian, residual
+        self._triangle, self._gradient, squares = _triangle_on_device(jacobian, residual)
+        squares = np.asarray(squares)
+        self.largest = float(squares.max())
+        self.mean = float(squares.sum() / columns)
+        eps = float(jnp.finfo(jacobian.dtype).eps)
+        self.smallest_damping = (eps * len(squares) ** 0.5) ** 2 * self.largest
+        self.name = f"QR of {'Jᵀ' if self._dual else 'J'} ({rows}×{columns}) on the device by XLA"
+
+    def solve(self, damping: float) -> Damped | None:
+        square, right = _extended_triangle(self._triangle, damping, self._jacobian.shape)
+
+        def again(other: Any) -> np.ndarray:
+            return np.asarray(_by_triangle(square, self._jacobian, jnp.asarray(other)))
+
+        direction = again(self._residual) if self._dual else _back_substituted(square, right)
+        return _damped(np.asarray(direction), np.asarray(self._gradient), damping, again)
 
 
 @jax.jit
 def _products(jacobian, residual):
     rows, columns = jacobian.shape
     gram = jacobian @ jacobian.T if rows < columns else jacobian.T @ jacobian
-    return gram, jacobian.T @ residual
+    return gram, jacobian.T @ residual, jnp.diagonal(gram)
 
 
 @jax.jit
-def _solve_on_device(gram, jacobian, right, damping):
+def _shifted_cholesky(gram, damping):
+    return jnp.linalg.cholesky(gram + damping * jnp.eye(len(gram)))
+
+
+@jax.jit
+def _by_cholesky(factor, jacobian, right):
     rows, columns = jacobian.shape
-    factor = jax.scipy.linalg.cho_factor(gram + damping * jnp.eye(len(gram)), lower=True)
     if rows < columns:
-        return jacobian.T @ jax.scipy.linalg.cho_solve(factor, right)
-    return jax.scipy.linalg.cho_solve(factor, jacobian.T @ right)
+        return jacobian.T @ jax.scipy.linalg.cho_solve((factor, True), right)
+    return jax.scipy.linalg.cho_solve((factor, True), jacobian.T @ right)
+
+
+@jax.jit
+def _triangle_on_device(jacobian, residual):
+    rows, columns = jacobian.shape
+    if rows < columns:
+        matrix, squares = jacobian.T, jnp.sum(jacobian**2, axis=1)
+    else:
+        matrix = jnp.concatenate([jacobian, residual[:, None]], axis=1)
+        squares = jnp.sum(jacobian**2, axis=0)
+    return jnp.linalg.qr(matrix, mode="r"), jacobian.T @ residual, squares
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _extended_triangle(triangle, damping, shape):
+    """R of [J; √λ I], or of its transpose, and Qᵀ [r; 0]."""
+    size = min(shape)
+    below = jnp.sqrt(damping) * jnp.eye(size, triangle.shape[1])
+    found = jnp.linalg.qr(jnp.concatenate([triangle, below]), mode="r")
+    return found[:size, :size], found[:size, -1]
+
+
+@jax.jit
+def _back_substituted(square, right):
+    return jax.scipy.linalg.solve_triangular(square, right)
+
+
+@jax.jit
+def _by_triangle(square, jacobian, right):
+    rows, columns = jacobian.shape
+
+    def twice(b):
+        half = jax.scipy.linalg.solve_triangular(square, b, trans=1)
+        return jax.scipy.linalg.solve_triangular(square, half)
+
+    return jacobian.T @ twice(right) if rows < columns else twice(jacobian.T @ right)
 
 
 def _damped(direction, gradient, damping, again) -> Damped | None:
@@ -270,7 +336,7 @@ def check_solver(solver: str) -> None:
 def factorise(solver: str, jacobian: Any, residual: Any, damping: float) -> Factorisation:
     """The factorisation that `solver` names; by "auto" the one that λ = `damping` asks for."""
     if next(iter(jacobian.devices())).platform != "cpu":
-        return OnDevice(jacobian, residual)
+        return _factorised_on_device(solver, jacobian, residual, damping)
     matrix, vector = np.asarray(jacobian), np.asarray(residual)
     if solver == "svd":
         return SingularValues(matrix, vector)
@@ -279,4 +345,13 @@ def factorise(solver: str, jacobian: Any, residual: Any, damping: float) -> Fact
     system = NormalCholesky(matrix, vector)
     if solver == "auto" and 0 < damping < 1000 * system.smallest_damping:
         return Orthogonal(matrix, vector)
+    return system
+
+
+def _factorised_on_device(solver: str, jacobian: Any, residual: Any, damping: float):
+    if solver in ("qr", "svd"):
+        return OrthogonalOnDevice(jacobian, residual)
+    system = OnDevice(jacobian, residual)
+    if solver == "auto" and 0 < damping < 1000 * system.smallest_damping:
+        return OrthogonalOnDevice(jacobian, residual)
     return system

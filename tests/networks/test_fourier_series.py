@@ -35,6 +35,14 @@ def test_value_is_the_sum_of_the_series_and_derivatives_are_those_of_waves():
     np.testing.assert_array_equal(combine(*partition(network))(jnp.ones(3)), network(jnp.ones(3)))
 
 
+@pytest.mark.parametrize("inner", [MLP, partial(MLP, factorisation=(1.0, 0.1)), pm.SIREN])
+def test_it_starts_at_a_thousandth_of_its_coefficients_network(inner):
+    network = FourierSeries(3, 1, harmonics=4, inner=inner, key=KEY)
+    z = jnp.array([0.3])
+    plain = inner(1, 9, key=KEY)(z)
+    np.testing.assert_allclose(network.inner(z), 1e-3 * plain, rtol=1e-12)
+
+
 def _derivative(function):
     return lambda s, **k: jax.jvp(lambda y: function(y, **k), (s,), (jnp.ones_like(s),))[1]
 
