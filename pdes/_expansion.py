@@ -50,6 +50,10 @@ class Algebra(abc.ABC):
     def unary(self, name: str, parameters: dict, a: Expansion) -> Expansion | None:
         """A function of each entry by its name, or None where there is no rule."""
 
+    def call(self, name: str, inputs: list) -> list[Expansion] | None:
+        """A compiled function by its name, or None where it is taken apart."""
+        return None
+
     @abc.abstractmethod
     def compose(self, fn: Callable, arguments: list[Expansion]) -> list[Expansion]:
         """Any function from arrays to a list of arrays, by nested forward mode."""
@@ -92,6 +96,9 @@ def _apply(algebra: Algebra, equation: Any, inputs: list) -> list:
     if not any(_is_expansion(value) for value in inputs):
         return _bound(equation, inputs)
     if name in _CALLS:
+        found = algebra.call(parameters.get("name", ""), inputs)
+        if found is not None:
+            return found
         inner = parameters["jaxpr"]
         return _run(algebra, inner.jaxpr, inner.consts, inputs)
     plain = [value.value if _is_expansion(value) else value for value in inputs]

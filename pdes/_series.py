@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pdes._expansion import Algebra, Expansion, Stream
+from pdes._fourier_sum import fourier_moments
 
 Branch = list[Stream]
 
@@ -85,6 +86,17 @@ class Series(Algebra):
                 return found
             a = self.product(jnp.multiply, a, a)
 
+    def call(self, name: str, inputs: list) -> list[Expansion] | None:
+        if name != "_fourier_sum":
+            return None
+        still = [None] * sum(self.orders)
+        full = [v if isinstance(v, Expansion) else Expansion((v, *still)) for v in inputs]
+        sides = zip(*[self.branches(v) for v in full], self.orders, strict=True)
+        found = [_fourier_series(*side) for side in sides]
+        value = found[0][0]
+        assert value is not None
+        return [self._joined(value, found)]
+
     def compose(self, fn: Callable, arguments: list[Expansion]) -> list[Expansion]:
         values = [a.value for a in arguments]
         outputs = fn(*values)
@@ -103,6 +115,28 @@ class Series(Algebra):
             for i in range(len(outputs)):
                 found[i].append([column[i] for column in columns])
         return [self._joined(value, found[i]) for i, value in enumerate(outputs)]
+
+
+def _fourier_series(theta: Branch, a: Branch, b: Branch, order: int) -> Branch:
+    """Coefficients of Σₖ aₖ cos kθ + bₖ sin kθ: in powers of θ − θ₀, which are series as well."""
+    offset = [None, *theta[1:]]
+    moving = any(c is not None for c in offset)
+    total: Branch = [None] * (order + 1)
+    for j, sides in enumerate(zip(a, b, strict=True)):
+        if all(side is None for side in sides):
+            continue
+        sides = [jnp.zeros_like(a[0]) if side is None else side for side in sides]
+        power: Branch = [jnp.ones_like(theta[0]), *[None] * (order - j)]
+        for term in fourier_moments(theta[0], *sides, order - j if moving else 0):
+            for k, factor in enumerate(power):
+                if factor is not None:
+                    total[j + k] = _plus(total[j + k], factor * term)
+            power = [_cauchy(jnp.multiply, offset, power, k) for k in range(order - j + 1)]
+    return total
+
+
+def _plus(a: Stream, b: Array) -> Array:
+    return b if a is None else a + b
 
 
 def _evaluate(branch: Branch, s: Array) -> Array:

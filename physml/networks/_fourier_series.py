@@ -6,6 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from pdes._fourier_sum import fourier_sum
+
 from ._mlp import MLP
 from ._network import Network, NetworkFactory, check_input, check_sizes
 
@@ -66,11 +68,11 @@ class FourierSeries(Network):
     def __call__(self, x: Array) -> Array:
         check_input(self, x)
         coefficients = self.inner(x[2:]).reshape(self.out_size, 2 * self.harmonics + 1)
-        k = jnp.arange(1, self.harmonics + 1, dtype=x.dtype)
+        scale = 1 + jnp.arange(1, self.harmonics + 1, dtype=x.dtype)
+        a, b = jnp.split(coefficients[:, 1:], 2, axis=1)
         # The branch of θ is of no account, since every k is a whole number.
-        angles = k * jnp.arctan2(x[1], x[0])
-        waves = jnp.concatenate([jnp.cos(angles), jnp.sin(angles)]) / jnp.tile(1 + k, 2)
-        return coefficients[:, 0] + coefficients[:, 1:] @ waves
+        theta = jnp.arctan2(x[1], x[0])
+        return coefficients[:, 0] + fourier_sum(theta, a / scale, b / scale)
 
 
 def _quiet(network: Network) -> Network:

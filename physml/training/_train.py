@@ -256,7 +256,8 @@ class _Trainer:
                     self.monitor(loop)
                     next_monitor = loop.seconds + self.run.monitor_every
                 ended = self.exhausted(loop)
-                if ended is not None:
+                # A step that is there already is taken, though the time is over.
+                if ended is not None and (ended == "steps" or loop.ahead is None):
                     return ended, ""
                 ended = self.phase_ended(loop)
                 if ended is not None:

@@ -11,6 +11,7 @@ import physml as pm
 from pdes import library
 from pdes._derivatives import fluxes_are_isotropic, series_apply
 from pdes._expansion import Expansion, propagate
+from pdes._fourier_sum import fourier_sum
 from pdes._isotropy import isotropic
 from pdes._pde import sample_point
 from pdes._second_order import FEW, SecondOrder
@@ -96,6 +97,34 @@ def test_taylor_coefficients_are_those_of_nested_forward_mode():
                 scale = float(jnp.abs(scaled).max())
                 np.testing.assert_allclose(found[name][side][k], scaled, atol=1e-12 * scale)
             curve = lambda s, c=curve: jax.jvp(c, (s,), (1.0,))[1]
+
+
+def test_sums_of_waves_have_the_coefficients_of_nested_forward_mode():
+    """With an angle that is no line, coefficients that move on the same line, and either alone."""
+    k = jnp.arange(1.0, 8.0)
+    a, b = jnp.cos(k)[None] / k, jnp.stack([jnp.sin(k)]) / k**2
+    cases = {
+        "angle": lambda x, t: fourier_sum(jnp.sin(x) + x**2 - t, a, b),
+        "line": lambda x, t: fourier_sum(2 * x, a, jnp.exp(-t) * b),
+        "coefficients": lambda x, t: fourier_sum(t, jnp.tanh(x * a), b),
+        "all": lambda x, t: fourier_sum(x * t, jnp.exp(x) * a, b / (1 + x**2)),
+    }
+    x, t = jnp.asarray(0.7), jnp.asarray(0.4)
+    algebra = Series(4, 2)
+    for name, function in cases.items():
+        plain = lambda x, t, f=function: f(x, t)
+        found = propagate(
+            algebra, plain, algebra.seed(x, jnp.ones(()), None), algebra.seed(t, None, jnp.ones(()))
+        )
+        curves = (lambda s, f=function: f(x + s, t), lambda s, f=function: f(x, t + s))
+        for branch, curve in zip(algebra.branches(found), curves, strict=True):
+            for k, coefficient in enumerate(branch):
+                expected = curve(jnp.zeros(())) / math.factorial(k)
+                np.testing.assert_allclose(
+                    0.0 if coefficient is None else coefficient, expected, rtol=1e-11, atol=1e-13,
+                    err_msg=name,
+                )  # fmt: skip
+                curve = lambda s, c=curve: jax.jvp(c, (s,), (jnp.ones_like(s),))[1]
 
 
 def test_what_does_not_depend_on_the_point_has_no_expansion():
