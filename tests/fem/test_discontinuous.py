@@ -111,8 +111,8 @@ def box(dim):
         ("interval", 4, 6),
         ("triangle", 2, 12),
         ("quadrilateral", 3, 8),
-        ("tetrahedron", 2, 6),
-        ("hexahedron", 1, 12),
+        ("tetrahedron", 2, 5),
+        ("hexahedron", 1, 8),
     ],
 )
 def test_interior_penalty_converges_at_the_optimal_rate(shape, degree, cells):
@@ -349,7 +349,7 @@ def test_gradients_agree_with_finite_differences():
 
 
 def test_waves_are_carried_around_a_periodic_interval_at_the_rate():
-    method = DiscontinuousGalerkin(degree=2, cells=24, rtol=1e-8, atol=1e-10)
+    method = DiscontinuousGalerkin(degree=2, cells=16, rtol=1e-7, atol=1e-9)
 
     def solve(k):
         k = jnp.asarray(k)
