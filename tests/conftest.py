@@ -23,8 +23,20 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-# Gigabytes of a worker beyond which it forgets its compiled programs.
-MEMORY = 3.0
+def _memory() -> float:
+    """Gigabytes of a worker beyond which it forgets its compiled programs.
+
+    Files share hundreds of small ones, so that it is worth a quarter of what the machine has; not
+    more than 6, since each program takes a few of the mappings that a process may have.
+    """
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    except (OSError, ValueError, AttributeError):
+        return 3.0
+    return min(max(3.0, total / 4), 6.0)
+
+
+MEMORY = _memory()
 
 
 def pytest_configure(config):

@@ -40,6 +40,11 @@ class Wave(pm.PDE):
         return -p.grad.u
 
 
+@eqx.filter_jit
+def exact_values(problem, field, x, t):
+    return jax.vmap(lambda y: problem.exact_value(field, y, t))(x)
+
+
 def errors(solution, field="u", t=0.0, count=201):
     problem = solution.problem
     low, high = problem.domain.bounds
@@ -47,8 +52,8 @@ def errors(solution, field="u", t=0.0, count=201):
         np.linspace(low[d], high[d], count if problem.dim == 1 else 23) for d in range(problem.dim)
     ]
     x = jnp.asarray(np.stack(np.meshgrid(*axes), -1).reshape(-1, problem.dim))
-    exact = jax.jit(jax.vmap(lambda y: problem.exact_value(field, y, t)))(x)
-    return float(jnp.linalg.norm(solution[field](x, t) - exact) / jnp.linalg.norm(exact))
+    exact = exact_values(problem, field, x, jnp.asarray(t))
+    return np.linalg.norm(solution[field](x, t) - exact) / np.linalg.norm(exact)
 
 
 def test_layer_of_burgers_is_found_and_resolved():
@@ -98,7 +103,7 @@ class Swing(eqx.Module):
 
 
 def test_gradients_in_coefficient_source_initial_and_boundary_data():
-    method = pm.Chebyshev(points=12, panels=3, dt=0.05)
+    method = pm.Chebyshev(points=12, panels=3, dt=0.1)
 
     def functional(theta):
         problem = pm.Problem(
@@ -119,7 +124,7 @@ def test_gradients_in_coefficient_source_initial_and_boundary_data():
     value = lambda theta: both(theta)[0]
     for i in range(4):
         best = np.inf
-        for h in (1e-4, 1e-5, 1e-6):
+        for h in (1e-4, 1e-5):
             step = jnp.zeros(4).at[i].set(h)
             difference = (value(theta + step) - value(theta - step)) / (2 * h)
             best = min(best, abs(float(difference / gradient[i]) - 1))

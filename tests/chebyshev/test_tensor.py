@@ -1,5 +1,7 @@
 """Tensor grids: constraints, Fourier × Chebyshev, three dimensions, SBDF2, convection."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,13 +12,18 @@ import physml as pm
 from solvers.spectral._chebyshev_axis import Axis
 
 
+@eqx.filter_jit
+def exact_values(problem, field, x, t):
+    return jax.vmap(lambda y: problem.exact_value(field, y, t))(x)
+
+
 def largest_error(solution, field, count=9, t=0.0):
     problem = solution.problem
     low, high = problem.domain.bounds
     axes = [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
     x = jnp.asarray(np.stack(np.meshgrid(*axes), -1).reshape(-1, problem.dim))
-    exact = jax.jit(jax.vmap(lambda y: problem.exact_value(field, y, t)))(x)
-    return float(jnp.abs(solution[field](x, t) - exact).max())
+    t = jnp.asarray(t)
+    return float(np.abs(solution[field](x, t) - exact_values(problem, field, x, t)).max())
 
 
 def test_axes_differentiate_interpolate_and_extrapolate():
@@ -117,7 +124,9 @@ class Decay(pm.PDE):
         return -(p.u**3)
 
 
+@functools.cache
 def decay(end):
+    """One object: what is compiled for it once serves other steps as well."""
     exact = lambda x, t: (
         jnp.cos(5 * t) * (1 + 0.5 * jnp.cos(2 * jnp.pi * x[0])) * (1 + x[1] * (1 - x[1]))
     )

@@ -111,8 +111,8 @@ def box(dim):
         ("interval", 4, 6),
         ("triangle", 2, 12),
         ("quadrilateral", 3, 8),
-        ("tetrahedron", 2, 6),
-        ("hexahedron", 1, 12),
+        ("tetrahedron", 2, 5),
+        ("hexahedron", 1, 8),
     ],
 )
 def test_interior_penalty_converges_at_the_optimal_rate(shape, degree, cells):
