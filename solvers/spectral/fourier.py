@@ -21,7 +21,6 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from pdes import Problem
 from solvers._method import Method, Run
@@ -43,7 +42,7 @@ from solvers.spectral.fourier_solution import FourierFunctions
 from solvers.spectral.fourier_system import FourierSystem, build
 from solvers.time._compiled import is_traced, timed_call
 from solvers.time._scheme import Scheme
-from solvers.time._series import TimeSeries
+from solvers.time._series import TimeSeries, at_rest
 
 _POINTS = {1: 256, 2: 128, 3: 32}
 _STORED = 64 * 2**20
@@ -221,7 +220,7 @@ class Fourier(Method):
 
     def _kept(self, steps: int, plan: Plan) -> tuple[int, int]:
         """How many frames, and steps between two."""
-        itemsize = jnp.zeros((), jnp.result_type(complex)).itemsize
+        itemsize = jnp.result_type(complex).itemsize
         size = 2 * itemsize * plan.layout.total * int(np.prod(plan.grid))
         frames = self.frames
         if frames is None:
@@ -311,7 +310,7 @@ class Fourier(Method):
         problem, plan = system.problem, system.plan
         if is_traced(system):
             states, _ = steady_state(system)
-            return self._answer(problem, plan, _still(states), Stats(unknowns=_unknowns(plan)))
+            return self._answer(problem, plan, at_rest(states), Stats(unknowns=_unknowns(plan)))
         (states, excess), compiling, running, memory = timed_call(steady_state, system)
         cost = cost.plus(compiling, running, memory, 1)
         if not np.isfinite(np.asarray(states)).all():
@@ -334,12 +333,8 @@ class Fourier(Method):
             peak_memory=cost.memory,
             notes=("direct division by the symbol",),
         )
-        return self._answer(problem, plan, _still(states), stats)
+        return self._answer(problem, plan, at_rest(states), stats)
 
 
 def _unknowns(plan: Plan) -> int:
     return int(np.prod(plan.points)) * (plan.layout.state_size or plan.layout.total)
-
-
-def _still(states: Array) -> TimeSeries:
-    return TimeSeries(jnp.zeros(1, states.real.dtype), states[None], jnp.zeros_like(states)[None])
