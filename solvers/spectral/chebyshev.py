@@ -18,6 +18,7 @@ from pdes._pde import sample_point
 from solvers._method import Method, Run
 from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution, Stats
+from solvers._traced import with_programs
 from solvers.spectral._chebyshev_axis import Axis
 from solvers.spectral._chebyshev_checks import (
     check_periodic_data,
@@ -139,7 +140,7 @@ class Chebyshev(Method):
         return self._tensor(problem, _GRIDS[problem.dim][0])
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
-        system = self.discretize(problem)
+        system = self.discretize(with_programs(problem))
         if isinstance(system, LineSystem):
             return self._solve_line(problem, system, run)
         assert isinstance(system, TensorSystem)
@@ -271,7 +272,7 @@ class Chebyshev(Method):
                 edges = moved_edges(
                     np.asarray(series.states), np.asarray(system.edges), slots, count
                 )
-                system = LineSystem(problem, edges, system.points)
+                system = LineSystem(system.problem, edges, system.points)
                 series, cost = self._states(system, problem, cost)
                 found = unresolved(np.asarray(series.states), slots), system, series
                 best = min(best, found, key=lambda item: item[0])
@@ -291,7 +292,7 @@ class Chebyshev(Method):
             for count in _GRIDS[problem.dim][1:]:
                 if self.points is not None or left <= self.tolerance:
                     break
-                system = self._tensor(problem, count)
+                system = self._tensor(system.problem, count)
                 series, cost = self._states(system, problem, cost)
                 left = _unresolved(system, np.asarray(series.states))
             check_gauges(system, np.asarray(series.states[-1]))

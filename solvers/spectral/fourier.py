@@ -26,6 +26,7 @@ from pdes import Problem
 from solvers._method import Method, Run
 from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution, Stats
+from solvers._traced import with_programs
 from solvers.spectral._dealias import ExponentialFilter
 from solvers.spectral.fourier_adaptive import adapt, check_adaptive
 from solvers.spectral.fourier_plan import Plan, make_plan, obstacle
@@ -135,17 +136,18 @@ class Fourier(Method):
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
         self.check(problem)
         plan = self._plan(problem)
-        if is_traced(problem):
-            system = build(problem, plan)
+        given = with_programs(problem)
+        if is_traced(given):
+            system = build(given, plan)
             cost = Cost()
         else:
-            system, compiling, running, memory = timed_call(build, problem, plan)
+            system, compiling, running, memory = timed_call(build, given, plan)
             cost = Cost(compiling, running, memory, 0)
         if problem.steady:
-            return self._solve_steady(system, cost)
+            return self._solve_steady(problem, system, cost)
         if self.adaptive:
-            return self._solve_adaptive(system, cost)
-        if is_traced(problem):
+            return self._solve_adaptive(problem, system, cost)
+        if is_traced(given):
             steps = self._given_steps(problem.time, traced=True)
             _, inner = self._kept(steps, plan)
             series, _ = evolve(system, self.stepping, steps, inner)
@@ -289,8 +291,8 @@ class Fourier(Method):
             },
         )
 
-    def _solve_adaptive(self, system: FourierSystem, cost: Cost) -> Solution:
-        problem, plan = system.problem, system.plan
+    def _solve_adaptive(self, problem: Problem, system: FourierSystem, cost: Cost) -> Solution:
+        plan = system.plan
         assert problem.time is not None
         frames = self._kept(1, plan)[0]
         longest = None if self.dt is None else self.dt / self.scale
@@ -306,8 +308,8 @@ class Fourier(Method):
         functions = FourierFunctions(series, plan, problem.steady)
         return Solution(problem, functions, self, stats)
 
-    def _solve_steady(self, system: FourierSystem, cost: Cost) -> Solution:
-        problem, plan = system.problem, system.plan
+    def _solve_steady(self, problem: Problem, system: FourierSystem, cost: Cost) -> Solution:
+        plan = system.plan
         if is_traced(system):
             states, _ = steady_state(system)
             return self._answer(problem, plan, at_rest(states), Stats(unknowns=_unknowns(plan)))

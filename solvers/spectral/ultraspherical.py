@@ -14,6 +14,7 @@ from pdes import Box, Problem
 from solvers._method import Method, Run
 from solvers._result import SolverError
 from solvers._solution import Solution, Stats
+from solvers._traced import with_programs
 from solvers.spectral._chebyshev_checks import need_double, obstacle, odd_order
 from solvers.spectral._chebyshev_layout import slots_of
 from solvers.spectral._chebyshev_newton import solve_steady
@@ -93,7 +94,7 @@ class Ultraspherical(Method):
         return UltrasphericalSystem(problem, self.points or _FIRST)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
-        system = self.discretize(problem)
+        system = self.discretize(with_programs(problem))
         if not problem.steady:
             return self._in_time(problem, system)
         z = initial_state(system)
@@ -117,7 +118,7 @@ class Ultraspherical(Method):
             # A solve that fails on too few coefficients starts anew on more.
             start = z if float(size) < 1e-8 else jnp.zeros_like(z)
             z = jnp.pad(start, ((0, 0), (0, more - system.points)))
-            system = UltrasphericalSystem(problem, more)
+            system = UltrasphericalSystem(system.problem, more)
         if not float(size) < 1e-8:
             raise SolverError(
                 "newton_diverged",
