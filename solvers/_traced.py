@@ -100,10 +100,11 @@ def with_programs(problem: Problem) -> Problem:
     x, t = on_device(np.ones(problem.dim)), on_device(np.ones(()))
 
     def by_program(node: Any) -> Any:
-        if not isinstance(node, Datum) or node.function is None:
+        function = node.function if isinstance(node, Datum) else None
+        if function is None:
             return node
         arguments = (x, t) if node.arity == 2 else (x,)
-        program = traced(lambda *given: jnp.asarray(node.function(*given), x.dtype), *arguments)
+        program = traced(lambda *given: jnp.asarray(function(*given), x.dtype), *arguments)
         return Datum(None, _OfPoint(program), node.arity, node.shape)
 
     bare = problem.replace(exact={})

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jax.core import eval_context
 
 from pdes import PDE
 from solvers._result import NotApplicable
@@ -24,9 +24,13 @@ Pattern = tuple[Entry, ...]
 
 
 class Sample:
-    """The maps at a few random wavenumbers, from which patterns are read."""
+    """The maps at a few random wavenumbers, from which patterns are read.
 
-    def __init__(self, maps: Maps | None, k: np.ndarray, layout: Layout):
+    Attributes:
+        maps: `Maps` of NumPy arrays, None where nothing is known. k: (dim, samples).
+    """
+
+    def __init__(self, maps: Any, k: np.ndarray, layout: Layout):
         self.maps, self.k, self.layout = maps, k, layout
         self.commuting = self._commutes()
 
@@ -50,7 +54,7 @@ class Sample:
         multiples = matrices[..., :1, :1] * np.eye(size)
         return size > 1 and bool(np.abs(matrices - multiples).max() <= close * scale)
 
-    def plain(self, choose: Callable[[Maps], Array]) -> Pattern:
+    def plain(self, choose: Callable[[Any], Any]) -> Pattern:
         """Pattern of one of the maps."""
         s, n = self.layout.state_size, self.layout.total
         if self.maps is None:
@@ -87,7 +91,7 @@ def sample_maps(pde: PDE, layout: Layout) -> Sample:
     try:
         # Also under a trace. (In `jax.ensure_compile_time_eval` what is constant in the program
         # would be evaluated operation by operation.)
-        with jax.core.eval_context():
+        with eval_context():
             maps = _maps(pde, layout, k)
         return Sample(jax.tree.map(np.asarray, maps), k, layout)
     except (
