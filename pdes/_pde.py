@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
+from pdes._arrays import on_device
 from pdes._dependence import Dependence, term_dependence
 from pdes._equation import Balance, Constraint, Definition, Equation, NoStorage, term_name
 from pdes._fields import FieldKind
@@ -83,13 +85,17 @@ def sample_point(
 ) -> Point:
     """A point of ones, for tracing shapes and dependences."""
     dtype = jnp.result_type(float)
-    index = jnp.zeros((), int) if mesh else None
+    index = on_device(np.zeros((), int)) if mesh else None
+
+    def ones(*shape: int) -> Array:
+        return on_device(np.ones(shape, dtype))
+
     return Point(
-        x=jnp.ones(dim, dtype),
-        t=jnp.ones((), dtype),
-        values={name: jnp.ones(shape, dtype) for name, shape in shapes.items()},
-        gradients={name: jnp.ones((*shape, dim), dtype) for name, shape in shapes.items()},
-        n=jnp.ones(dim, dtype) if normal else None,
+        x=ones(dim),
+        t=ones(),
+        values={name: ones(*shape) for name, shape in shapes.items()},
+        gradients={name: ones(*shape, dim) for name, shape in shapes.items()},
+        n=ones(dim) if normal else None,
         region=index,
         cell=index,
     )

@@ -21,6 +21,8 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Literal
 from jaxtyping import Array
 
+from pdes._arrays import on_device
+
 # More components than this stay together in one array.
 _MOST = 32
 
@@ -30,6 +32,11 @@ _ELEMENTWISE = {
     "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "logistic", "erf",
     "erfc", "floor", "ceil", "round", "rem", "select_n", "eq", "ne", "lt", "le", "gt", "ge", "and",
     "or", "not", "xor", "is_finite", "convert_element_type", "stop_gradient", "copy", "copy_p",
+}  # fmt: skip
+# Numbers by NumPy, which rounds these as XLA does and has nothing to compile.
+_ROUNDED_ALIKE: dict[str, Callable] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative,
+    "square": np.square, "sqrt": np.sqrt, "abs": np.abs,
 }  # fmt: skip
 _CALLS = {"jit", "pjit", "closed_call", "remat", "checkpoint"}
 
@@ -224,12 +231,15 @@ def _one(eqn: Any, operands: list[Any]) -> Any:
     with_points = [o for o in operands if np.ndim(o)]
     if with_points:
         shape = with_points[0].shape
-        operands = [jnp.broadcast_to(jnp.asarray(o), shape) for o in operands]
+        operands = [jnp.broadcast_to(on_device(o), shape) for o in operands]
         return eqn.primitive.bind(*operands, **eqn.params)
     if all(isinstance(o, (np.ndarray, np.generic)) for o in operands):
+        if name in _ROUNDED_ALIKE and dtype.kind == "f":
+            with np.errstate(all="ignore"):
+                return np.asarray(_ROUNDED_ALIKE[name](*operands), dtype)
         with jax.ensure_compile_time_eval():
-            return np.asarray(eqn.primitive.bind(*(jnp.asarray(o) for o in operands), **eqn.params))
-    return eqn.primitive.bind(*(jnp.asarray(o) for o in operands), **eqn.params)
+            return np.asarray(eqn.primitive.bind(*(on_device(o) for o in operands), **eqn.params))
+    return eqn.primitive.bind(*(on_device(o) for o in operands), **eqn.params)
 
 
 def _is(operand: Any, value: float) -> bool:

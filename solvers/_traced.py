@@ -12,10 +12,15 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer, eval_jaxpr
 from jax.extend import core as jex_core
 from jaxtyping import Array
+
+from pdes import Problem
+from pdes._arrays import on_device
+from pdes._data import Datum
 
 
 class Program:
@@ -75,6 +80,35 @@ def traced(function: Callable, *arguments: Any) -> Traced:
 
     closed = jax.make_jaxpr(flat)(*own, *leaves)
     return Traced(list(closed.consts), own, Program(closed.jaxpr), inputs, outputs[-1])
+
+
+class _OfPoint(eqx.Module):
+    """A function of x, or of x and t, by its program."""
+
+    program: Traced
+
+    def __call__(self, x: Array, *time: Any) -> Array:
+        return self.program(x, *(jnp.asarray(t, x.dtype) for t in time))
+
+
+def with_programs(problem: Problem) -> Problem:
+    """The problem with its data functions by their programs, and without its known solution.
+
+    So what is compiled for one serves another that is made alike, `library.heat()` again, whose
+    functions are other objects.
+    """
+    x, t = on_device(np.ones(problem.dim)), on_device(np.ones(()))
+
+    def by_program(node: Any) -> Any:
+        function = node.function if isinstance(node, Datum) else None
+        if function is None:
+            return node
+        arguments = (x, t) if node.arity == 2 else (x,)
+        program = traced(lambda *given: jnp.asarray(function(*given), x.dtype), *arguments)
+        return Datum(None, _OfPoint(program), node.arity, node.shape)
+
+    bare = problem.replace(exact={})
+    return jax.tree.map(by_program, bare, is_leaf=lambda node: isinstance(node, Datum))
 
 
 class _Identity:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Observations, Problem
+from pdes._arrays import on_device
 from physml.losses._hard import Hard
 from physml.losses._points import boundary_points, initial_points, interior_points, stacked
 from physml.losses._residuals import (
@@ -224,8 +225,8 @@ class Collocation(LeastSquares):
 
     def _gauge_times(self) -> Array:
         if self.problem.time is None:
-            return jnp.zeros(1)
-        return jnp.linspace(*self.problem.time, 9)
+            return on_device(np.zeros(1))
+        return on_device(np.linspace(*self.problem.time, 9))
 
     def _observed(self) -> dict[str, Block]:
         found: dict[str, Block] = {}

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pdes import Problem
+from pdes._arrays import on_device
 from physml.losses._hard import Shaping
 
 
@@ -152,7 +153,7 @@ def output_shapes(problem: Problem, mixed: bool) -> dict[str, tuple[int, ...]]:
 def data_scales(problem: Problem, names: Iterable[str]) -> dict[str, float]:
     """Largest magnitude of each field's initial and boundary values; 1 where they vanish."""
     start = 0.0 if problem.time is None else problem.time[0]
-    interior = jnp.asarray(problem.domain.sample_interior(128, seed=0))
+    interior = on_device(problem.domain.sample_interior(128, seed=0))
     data: dict[str, list[Any]] = {name: [] for name in names}
     for name in data:
         if name in problem.initial:
@@ -161,7 +162,7 @@ def data_scales(problem: Problem, names: Iterable[str]) -> dict[str, float]:
             condition = conditions.get(name)
             if condition is not None and condition.any_essential:
                 points = problem.domain.sample_boundary(16, seed=0, part=part).points
-                data[name].append((condition.value, jnp.asarray(points)))
+                data[name].append((condition.value, on_device(points)))
     largest = _largest(data, jnp.asarray(start))
     # In the order of `names`: a dict comes back from jit with its keys sorted. Values of the size
     # of round-off, sin π for 0, are no scale.
@@ -240,7 +241,9 @@ def build_networks(
 def _check_arity(network: Callable, in_size: int, out_size: int, dtype: Any) -> None:
     expected = f"({in_size},) -> ({out_size},)"
     try:
-        out = jax.eval_shape(lambda z: jnp.asarray(network(z)), jnp.zeros(in_size, dtype))
+        out = jax.eval_shape(
+            lambda z: jnp.asarray(network(z)), jax.ShapeDtypeStruct((in_size,), dtype)
+        )
     except Exception as error:
         raise ValueError(
             f"this problem needs a network {expected} (its inputs are the normalised x and t, "

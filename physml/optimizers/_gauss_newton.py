@@ -150,7 +150,9 @@ class GaussNewton(Optimizer):
             return direction
         h = _LOOKAHEAD
         _, _, ahead = moved(objective, params, h * direction, batch)
-        curvature = np.asarray(2 / h * ((ahead - residual) / h + slope(jacobian, direction)))
+        # In NumPy: operation by operation JAX would compile each for every number of points.
+        bend = (np.asarray(ahead) - np.asarray(residual)) / h
+        curvature = 2 / h * (bend + np.asarray(slope(jacobian, direction)))
         if not np.all(np.isfinite(curvature)):
             return direction
         acceleration = solution.again(curvature)

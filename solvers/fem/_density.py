@@ -16,10 +16,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
 from pdes import FieldCondition, Point, Problem, depends_on
+from pdes._arrays import on_device
 from solvers._weak import boundary_density, weak_density
 from solvers.fem._supg import supg_flux
 
@@ -130,13 +132,17 @@ class FacetDensity(eqx.Module):
 def sample(problem: Problem, *, normal: bool) -> tuple[Any, ...]:
     """Arguments of a density at a point of ones, for tracing."""
     dtype = jnp.result_type(float)
-    one = jnp.ones((), dtype)
-    index = jnp.zeros((), jnp.int32)
+
+    def ones(*shape: int) -> Array:
+        return on_device(np.ones(shape, dtype))
+
+    one = ones()
+    index = on_device(np.zeros((), np.int32))
     dim = problem.dim
-    values = {name: jnp.ones(shape, dtype) for name, shape in problem.shapes.items()}
-    gradients = {name: jnp.ones((*s, dim), dtype) for name, s in problem.shapes.items()}
-    x, inverse = jnp.ones(dim, dtype), jnp.eye(dim, dtype=dtype)
-    place = Place(x, one, index, index, jnp.ones(dim, dtype) if normal else None, inverse)
+    values = {name: ones(*shape) for name, shape in problem.shapes.items()}
+    gradients = {name: ones(*shape, dim) for name, shape in problem.shapes.items()}
+    x, inverse = ones(dim), on_device(np.eye(dim, dtype=dtype))
+    place = Place(x, one, index, index, ones(dim) if normal else None, inverse)
     anchors = {n: v for n, v in values.items() if problem.forms()[n].has_inertia}
     return values, gradients, place, anchors, Scales(one, one, one)
 

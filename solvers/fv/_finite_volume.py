@@ -10,6 +10,7 @@ import equinox as eqx
 from pdes import Box, Domain, Mesh, MeshDomain, Problem
 from solvers._method import Method, Run
 from solvers._solution import Solution
+from solvers._traced import with_programs
 from solvers.fv._grid import are_equal, box_edges
 from solvers.fv._law import Law, chosen_flux
 from solvers.fv._limiter import LIMITERS
@@ -156,7 +157,7 @@ class FiniteVolume(Method):
         return domain.mesh(cells=cells, **options)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
-        return evolve(self, problem, self.discretize(problem))
+        return evolve(self, problem, self.discretize(with_programs(problem)))
 
 
 def _unsuitable(problem: Problem) -> str | None:

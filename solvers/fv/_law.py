@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Point, Problem
+from pdes._arrays import on_device
 from pdes._pde import sample_point
 from solvers._result import NotApplicable
 from solvers.fv._riemann import RIEMANN, extremes, speed_range
@@ -86,6 +87,15 @@ class Law(eqx.Module):
         chosen = zip(forms, names, strict=True)
         return jnp.concatenate([form.flux(p, terms).reshape(-1, dim) for form, terms in chosen])
 
+    def initial_values(self, x: Array) -> Array:
+        """Slots of the initial data at points x (dim, count), (slots, count)."""
+        rows = []
+        for name, _, size in self.offsets:
+            datum = self.problem.initial[name]
+            values = jax.vmap(lambda y, d=datum: d(y), in_axes=1, out_axes=-1)(x)
+            rows.append(values.reshape(size, -1))
+        return jnp.concatenate(rows)
+
     def source(self, u: Array, x: Array, t: Array) -> Array:
         """Σs at a state, (slots,)."""
         p = self.point(u, x, t)
@@ -136,7 +146,8 @@ class Law(eqx.Module):
     @property
     def quantity_names(self) -> tuple[str, ...]:
         point = sample_point(self.problem.shapes, self.problem.dim)
-        return tuple(self.problem.pde.admissible(point))
+        traced = eqx.filter_eval_shape(lambda: tuple(self.problem.pde.admissible(point).items()))
+        return tuple(name for name, _ in traced)
 
 
 def chosen_flux(law: Law, riemann: str) -> str:
@@ -159,7 +170,7 @@ def chosen_flux(law: Law, riemann: str) -> str:
 def _given(problem: Problem) -> frozenset[str]:
     """Which hooks answer, found by tracing them."""
     pde, p = problem.pde, sample_point(problem.shapes, problem.dim)
-    n = jnp.zeros(problem.dim).at[0].set(1.0)
+    n = on_device(np.eye(problem.dim)[0])
     one = jnp.ones(())
     answers = {
         "wave_speeds": lambda: pde.wave_speeds(p, n),

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pdes import Problem
+from pdes._arrays import on_device
 from solvers._result import SolverError
 from solvers._solution import Representation, Solution, Stats
 from solvers.fv._solution import VolumeFunctions
@@ -19,7 +20,7 @@ from solvers.fv._system import VolumeSystem
 from solvers.fv._triangle_solution import triangle_functions
 from solvers.fv._triangles import TriangleSystem
 from solvers.time import SSPRK3, CFLController, TimeSeries, integrate
-from solvers.time._compiled import is_traced
+from solvers.time._compiled import initial_state, is_traced
 
 _MOST_FRAMES = 257
 _BUDGET = 256 * 2**20
@@ -34,19 +35,19 @@ def evolve(method: Any, problem: Problem, system: Any) -> Solution:
         SolverError: "negative", "unstable_step", or what `integrate` raises.
     """
     assert problem.time is not None
-    start = system.initial_state()
+    start = initial_state(system)
     traced = is_traced(system, start)
     if not traced:
         _check_start(system, start, problem.time[0])
     frames = method.frames
     if frames is None:
         frames = int(np.clip(_BUDGET // (2 * start.size * start.dtype.itemsize), 5, _MOST_FRAMES))
-    times = jnp.linspace(*problem.time, frames)
+    times = np.linspace(*problem.time, frames)
     control: dict[str, Any] = {"dt": method.dt}
     if method.dt is None:
         cfl: Any = CFLController()
         if len(times) > 2:
-            cfl = diffrax.ClipStepSizeController(cfl, step_ts=times[1:-1])
+            cfl = diffrax.ClipStepSizeController(cfl, step_ts=on_device(times[1:-1]))
         control = {
             "controller": cfl,
             "max_steps": _most_steps(system, start, problem.time, frames),
@@ -56,7 +57,7 @@ def evolve(method: Any, problem: Problem, system: Any) -> Solution:
             system,
             problem.time,
             stepper=SSPRK3() if method.stepper is None else method.stepper,
-            frames=times if method.dt is None else frames,
+            frames=on_device(times) if method.dt is None else frames,
             start=start,
             slopes=system.rate,
             **control,
@@ -89,7 +90,22 @@ def functions(problem: Problem, system: Any, series: TimeSeries) -> Representati
         return triangle_functions(system, series)
     assert isinstance(system, VolumeSystem)
     weno = system.reconstruction == "weno5"
-    reach = 2 if weno else 1
+    states, slopes, centres = _extended(system, series.states, series.slopes, series.times)
+    return VolumeFunctions(
+        TimeSeries(series.times, states, slopes, series.count),
+        centres,
+        weno,
+        system.law.offsets,
+        tuple(problem.shapes.items()),
+    )
+
+
+@eqx.filter_jit
+def _extended(
+    system: VolumeSystem, states: Array, slopes: Array, times: Array
+) -> tuple[Array, Array, tuple[Array, ...]]:
+    """Averages and their slopes with the cells beyond the border, and the centres of all."""
+    reach = 2 if system.reconstruction == "weno5" else 1
 
     def pad(z: Array, t: Array) -> Array:
         return system.extended(z, t, reach).reshape(z.shape[0], -1).T
@@ -99,14 +115,11 @@ def functions(problem: Problem, system: Any, series: TimeSeries) -> Representati
         z, slope, t = frame
         return jax.jvp(pad, (z, t), (slope, jnp.ones_like(t)))
 
-    states, slopes = jax.lax.map(both, (series.states, series.slopes, series.times))
-    centres = tuple(system.extended_centres(a, reach) for a in range(problem.dim))
-    return VolumeFunctions(
-        TimeSeries(series.times, states, slopes, series.count),
-        centres,
-        weno,
-        system.law.offsets,
-        tuple(problem.shapes.items()),
+    states, slopes = jax.lax.map(both, (states, slopes, times))
+    return (
+        states,
+        slopes,
+        tuple(system.extended_centres(a, reach) for a in range(system.problem.dim)),
     )
 
 
@@ -118,6 +131,11 @@ def _step_of(system: Any, z: Array, t: Array, courant: float | None) -> Array:
 @eqx.filter_jit
 def _least(system: Any, states: Array, times: Array) -> Array:
     return jax.lax.map(lambda at: system.least(*at), (states, times))
+
+
+@eqx.filter_jit
+def _least_at(system: Any, z: Array, t: Array) -> Array:
+    return system.least(z, t)
 
 
 def _most_steps(system: Any, start: Array, time: tuple[float, float], frames: int) -> int:
@@ -134,7 +152,7 @@ def _most_steps(system: Any, start: Array, time: tuple[float, float], frames: in
 def _check_start(system: Any, start: Array, t: float) -> None:
     if "admissible" not in system.law.given:
         return
-    least = np.asarray(_least(system, start[None], jnp.asarray([t], start.dtype)))[0]
+    least = np.asarray(_least_at(system, start, jnp.asarray(t, start.dtype)))
     for name, value in zip(system.law.quantity_names, least, strict=True):
         if not value > 0:
             raise SolverError(

@@ -85,20 +85,18 @@ class VolumeSystem(System):
         dimensions two."""
         dim = self.problem.dim
         nodes, weights = np.polynomial.legendre.leggauss(4 if dim < 3 else 2)
-        total: Array | float = 0.0
-        for index in itertools.product(range(len(nodes)), repeat=dim):
-            along = [
-                self.centres(a) + jnp.diff(self.axes[a]) / 2 * nodes[i] for a, i in enumerate(index)
-            ]
+        places = on_device(np.array(list(itertools.product(nodes, repeat=dim))))
+        shares = on_device(np.prod(list(itertools.product(weights / 2, repeat=dim)), axis=1))
+
+        def add(total: Array, point: tuple[Array, Array]) -> tuple[Array, None]:
+            place, share = point
+            along = [self.centres(a) + jnp.diff(self.axes[a]) / 2 * place[a] for a in range(dim)]
             x = jnp.stack([g.reshape(-1) for g in jnp.meshgrid(*along, indexing="ij")])
-            rows = []
-            for name, _, size in self.law.offsets:
-                datum = self.problem.initial[name]
-                values = jax.vmap(lambda y, d=datum: d(y), in_axes=1, out_axes=-1)(x)
-                rows.append(values.reshape(size, -1))
-            share = float(np.prod([weights[i] / 2 for i in index]))
-            total = total + share * jnp.concatenate(rows)
-        return jnp.asarray(total).reshape(self.law.slots, *self.shape)
+            return total + share * self.law.initial_values(x), None
+
+        nothing = jnp.zeros((self.law.slots, int(np.prod(self.shape))), self.axes[0].dtype)
+        total = jax.lax.scan(add, nothing, (places, shares))[0]
+        return total.reshape(self.law.slots, *self.shape)
 
     def storage(self, z: Array, t: Array) -> Array:
         return z

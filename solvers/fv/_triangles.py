@@ -96,19 +96,21 @@ class TriangleSystem(System):
     def initial_state(self) -> Array:
         """Cell averages of the initial data by six points a cell."""
         corners = self.geometry["corners"]
-        total: Array | float = 0.0
+        places, weights = [], []
         for a, weight in _RULE:
             for k in range(3):
                 shares = np.full(3, a)
                 shares[k] = 1 - 2 * a
-                x = jnp.tensordot(jnp.asarray(shares), corners, 1)
-                rows = []
-                for name, _, size in self.law.offsets:
-                    datum = self.problem.initial[name]
-                    values = jax.vmap(lambda y, d=datum: d(y), in_axes=1, out_axes=-1)(x)
-                    rows.append(values.reshape(size, -1))
-                total = total + weight * jnp.concatenate(rows)
-        return jnp.asarray(total)
+                places.append(shares)
+                weights.append(weight)
+
+        def add(total: Array, point: tuple[Array, Array]) -> tuple[Array, None]:
+            place, weight = point
+            return total + weight * self.law.initial_values(jnp.tensordot(place, corners, 1)), None
+
+        nothing = jnp.zeros((self.law.slots, corners.shape[-1]), corners.dtype)
+        points = on_device(np.stack(places)), on_device(np.array(weights))
+        return jax.lax.scan(add, nothing, points)[0]
 
     def storage(self, z: Array, t: Array) -> Array:
         return z

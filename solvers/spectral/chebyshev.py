@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -17,6 +18,7 @@ from pdes._pde import sample_point
 from solvers._method import Method, Run
 from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution, Stats
+from solvers._traced import with_programs
 from solvers.spectral._chebyshev_axis import Axis
 from solvers.spectral._chebyshev_checks import (
     check_periodic_data,
@@ -36,6 +38,7 @@ from solvers.spectral._dealias import fraction_for, polynomial_degree
 from solvers.time import TimeSeries, esdirk4, integrate
 from solvers.time._compiled import is_traced, timed_call
 from solvers.time._semi_implicit import SBDF2, sbdf2
+from solvers.time._series import at_rest
 
 _PANELS = 16
 _POINTS = 20
@@ -137,7 +140,7 @@ class Chebyshev(Method):
         return self._tensor(problem, _GRIDS[problem.dim][0])
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
-        system = self.discretize(problem)
+        system = self.discretize(with_programs(problem))
         if isinstance(system, LineSystem):
             return self._solve_line(problem, system, run)
         assert isinstance(system, TensorSystem)
@@ -218,7 +221,7 @@ class Chebyshev(Method):
             z = eqx.error_if(
                 z, ~(size < 1e-8), "[newton_diverged] Newton's method did not converge"
             )
-            return TimeSeries(jnp.zeros(1), z[None], jnp.zeros_like(z)[None]), cost
+            return at_rest(z), cost
         (z, size, count, sizes), compiling, running, memory = timed_call(_steady, system)
         if not float(size) < 1e-8:
             raise SolverError(
@@ -228,8 +231,7 @@ class Chebyshev(Method):
                 "coefficient), or give more points",
                 tuple(np.asarray(sizes)[: int(count)]),
             )
-        series = TimeSeries(jnp.zeros(1), z[None], jnp.zeros_like(z)[None])
-        return series, cost.plus(compiling, running, memory, int(count) + 1)
+        return at_rest(z), cost.plus(compiling, running, memory, int(count) + 1)
 
     def _split(
         self, system: CollocationSystem, problem: Problem
@@ -270,7 +272,7 @@ class Chebyshev(Method):
                 edges = moved_edges(
                     np.asarray(series.states), np.asarray(system.edges), slots, count
                 )
-                system = LineSystem(problem, edges, system.points)
+                system = LineSystem(system.problem, edges, system.points)
                 series, cost = self._states(system, problem, cost)
                 found = unresolved(np.asarray(series.states), slots), system, series
                 best = min(best, found, key=lambda item: item[0])
@@ -290,7 +292,7 @@ class Chebyshev(Method):
             for count in _GRIDS[problem.dim][1:]:
                 if self.points is not None or left <= self.tolerance:
                     break
-                system = self._tensor(problem, count)
+                system = self._tensor(system.problem, count)
                 series, cost = self._states(system, problem, cost)
                 left = _unresolved(system, np.asarray(series.states))
             check_gauges(system, np.asarray(series.states[-1]))
@@ -316,11 +318,11 @@ class Chebyshev(Method):
         """States of a system as functions of x and t."""
         shapes = tuple(problem.shapes.items())
         if isinstance(system, LineSystem):
-            matrix = jnp.asarray(to_coefficients(system.points))
-            moved = _transformed(series, lambda states: states @ matrix.T)
+            matrix = on_device(to_coefficients(system.points).T)
+            moved = _transformed(series, lambda states: states @ matrix)
             return LineFunctions(moved, system.edges, system.layout, shapes, problem.steady)
         assert isinstance(system, TensorSystem)
-        moved = _transformed(series, lambda states: _transform(system, states))
+        moved = _transformed(series, lambda states: _transform(_matrices(system), states))
         return TensorFunctions(
             moved, system.axes, system.layout, shapes, problem.steady, problem.pins
         )
@@ -357,10 +359,14 @@ def _transformed(series: TimeSeries, transform: Callable[[Array], Array]) -> Tim
     )
 
 
-def _transform(system: TensorSystem, states: Array) -> Array:
+def _matrices(system: TensorSystem) -> tuple[Array, ...]:
+    return tuple(on_device(axis.coefficients) for axis in system.axes)
+
+
+@jax.jit
+def _transform(matrices: tuple[Array, ...], states: Array) -> Array:
     """Values (frames, slots, *points) to coefficients."""
-    for d, axis in enumerate(system.axes):
-        matrix = jnp.asarray(axis.coefficients)
+    for d, matrix in enumerate(matrices):
         states = jnp.moveaxis(jnp.tensordot(matrix, states, (1, d + 2)), 0, d + 2)
     return states
 
@@ -368,7 +374,9 @@ def _transform(system: TensorSystem, states: Array) -> Array:
 def _unresolved(system: TensorSystem, states: np.ndarray) -> float:
     """The largest of the last coefficients along any direction, relative to its slot's largest."""
     slots = sum(system.layout.sizes.values())
-    found = np.abs(np.asarray(_transform(system, jnp.asarray(states))))[:, :slots].max(axis=0)
+    found = np.abs(np.asarray(_transform(_matrices(system), on_device(states))))[:, :slots].max(
+        axis=0
+    )
     size = found.reshape(slots, -1).max(axis=1)
     size = np.maximum(size, 1e-12 * size.max() + 1e-300)
     return max(

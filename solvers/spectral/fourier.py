@@ -21,12 +21,12 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from pdes import Problem
 from solvers._method import Method, Run
 from solvers._result import NotApplicable, SolverError
 from solvers._solution import Solution, Stats
+from solvers._traced import with_programs
 from solvers.spectral._dealias import ExponentialFilter
 from solvers.spectral.fourier_adaptive import adapt, check_adaptive
 from solvers.spectral.fourier_plan import Plan, make_plan, obstacle
@@ -43,7 +43,7 @@ from solvers.spectral.fourier_solution import FourierFunctions
 from solvers.spectral.fourier_system import FourierSystem, build
 from solvers.time._compiled import is_traced, timed_call
 from solvers.time._scheme import Scheme
-from solvers.time._series import TimeSeries
+from solvers.time._series import TimeSeries, at_rest
 
 _POINTS = {1: 256, 2: 128, 3: 32}
 _STORED = 64 * 2**20
@@ -136,17 +136,18 @@ class Fourier(Method):
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
         self.check(problem)
         plan = self._plan(problem)
-        if is_traced(problem):
-            system = build(problem, plan)
+        given = with_programs(problem)
+        if is_traced(given):
+            system = build(given, plan)
             cost = Cost()
         else:
-            system, compiling, running, memory = timed_call(build, problem, plan)
+            system, compiling, running, memory = timed_call(build, given, plan)
             cost = Cost(compiling, running, memory, 0)
         if problem.steady:
-            return self._solve_steady(system, cost)
+            return self._solve_steady(problem, system, cost)
         if self.adaptive:
-            return self._solve_adaptive(system, cost)
-        if is_traced(problem):
+            return self._solve_adaptive(problem, system, cost)
+        if is_traced(given):
             steps = self._given_steps(problem.time, traced=True)
             _, inner = self._kept(steps, plan)
             series, _ = evolve(system, self.stepping, steps, inner)
@@ -221,7 +222,7 @@ class Fourier(Method):
 
     def _kept(self, steps: int, plan: Plan) -> tuple[int, int]:
         """How many frames, and steps between two."""
-        itemsize = jnp.zeros((), jnp.result_type(complex)).itemsize
+        itemsize = jnp.result_type(complex).itemsize
         size = 2 * itemsize * plan.layout.total * int(np.prod(plan.grid))
         frames = self.frames
         if frames is None:
@@ -290,8 +291,8 @@ class Fourier(Method):
             },
         )
 
-    def _solve_adaptive(self, system: FourierSystem, cost: Cost) -> Solution:
-        problem, plan = system.problem, system.plan
+    def _solve_adaptive(self, problem: Problem, system: FourierSystem, cost: Cost) -> Solution:
+        plan = system.plan
         assert problem.time is not None
         frames = self._kept(1, plan)[0]
         longest = None if self.dt is None else self.dt / self.scale
@@ -307,11 +308,11 @@ class Fourier(Method):
         functions = FourierFunctions(series, plan, problem.steady)
         return Solution(problem, functions, self, stats)
 
-    def _solve_steady(self, system: FourierSystem, cost: Cost) -> Solution:
-        problem, plan = system.problem, system.plan
+    def _solve_steady(self, problem: Problem, system: FourierSystem, cost: Cost) -> Solution:
+        plan = system.plan
         if is_traced(system):
             states, _ = steady_state(system)
-            return self._answer(problem, plan, _still(states), Stats(unknowns=_unknowns(plan)))
+            return self._answer(problem, plan, at_rest(states), Stats(unknowns=_unknowns(plan)))
         (states, excess), compiling, running, memory = timed_call(steady_state, system)
         cost = cost.plus(compiling, running, memory, 1)
         if not np.isfinite(np.asarray(states)).all():
@@ -334,12 +335,8 @@ class Fourier(Method):
             peak_memory=cost.memory,
             notes=("direct division by the symbol",),
         )
-        return self._answer(problem, plan, _still(states), stats)
+        return self._answer(problem, plan, at_rest(states), stats)
 
 
 def _unknowns(plan: Plan) -> int:
     return int(np.prod(plan.points)) * (plan.layout.state_size or plan.layout.total)
-
-
-def _still(states: Array) -> TimeSeries:
-    return TimeSeries(jnp.zeros(1, states.real.dtype), states[None], jnp.zeros_like(states)[None])

@@ -8,11 +8,11 @@ Everything here is static: numbers enter later, so that gradients in them can be
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from pdes import Box, Form, Problem
 from solvers._result import NotApplicable
@@ -170,10 +170,12 @@ def make_plan(
     low, high = domain.bounds
     gauged = set(problem.zero_mean) | {pin[0] for pin in problem.pins}
     with jax.ensure_compile_time_eval():
-        forms = concrete(problem.pde).forms(problem.dim)
+        pde = concrete(problem.pde)
+        forms = pde.forms(problem.dim)
         layout = make_layout(forms, problem.dim, problem.steady, gauged)
         kinds = tuple(forms[name].kind for name in layout.names for _ in layout.components(name))
-        sample = sample_maps(forms, layout)
+    sample = sample_maps(pde, layout)
+    with jax.ensure_compile_time_eval():
         if not problem.steady:
             check_closure(sample, layout)
         pointwise, data = _sort_terms(forms)
@@ -249,7 +251,7 @@ def _group(terms, forms, layout: Layout, sample: Sample) -> list[tuple[Term, ...
         rows = [i for t in group for i in layout.components(t.field)]
         if sample.maps is None:
             return late if rows else set()
-        c = np.abs(np.asarray(sample.maps.corrections))
+        c = np.abs(sample.maps.corrections)
         return {i for i in late if rows and c[i, rows].max() > 0}
 
     for term in second:
@@ -292,15 +294,14 @@ def _stage(terms, forms, layout: Layout, kinds, sample: Sample, before: list[Sta
     slots = tuple(quantities)
     sums = slots_of(terms, layout)
     picked, outputs = distinct_sums(terms, forms, layout, slots, sums, polynomial)
-    k = jnp.asarray(sample.k)
 
-    def inputs(m: Maps) -> Array:
-        return quantity_map(m.fields, slots, k)
+    def inputs(m: Maps) -> Any:
+        return quantity_map(m.fields, slots, sample.k)
 
     extra: Pattern = ()
     if before:
         extra = sample.pattern(
-            lambda m, k: quantity_map(m.corrections, slots, jnp.asarray(sample.k)),
+            lambda m, k: quantity_map(m.corrections, slots, sample.k),
             before[-1].outputs,
             kinds,
         )
@@ -320,7 +321,7 @@ def _stage(terms, forms, layout: Layout, kinds, sample: Sample, before: list[Sta
     )
 
 
-def quantity_map(fields: Array, slots: tuple[Slot, ...], k: Array) -> Array:
+def quantity_map(fields: Any, slots: tuple[Slot, ...], k: Any) -> Any:
     """Rows of `fields` (n, columns, *grid) for each slot, times ik for gradients."""
     rows = [fields[i] if d < 0 else 1j * k[d] * fields[i] for i, d in slots]
-    return jnp.stack(rows)
+    return np.stack(rows) if isinstance(fields, np.ndarray) else jnp.stack(rows)

@@ -14,13 +14,15 @@ from pdes import Box, Problem
 from solvers._method import Method, Run
 from solvers._result import SolverError
 from solvers._solution import Solution, Stats
+from solvers._traced import with_programs
 from solvers.spectral._chebyshev_checks import need_double, obstacle, odd_order
 from solvers.spectral._chebyshev_layout import slots_of
 from solvers.spectral._chebyshev_newton import solve_steady
 from solvers.spectral._chebyshev_solution import LineFunctions
 from solvers.spectral._ultraspherical_system import UltrasphericalSystem, to_series
 from solvers.time import TimeSeries, esdirk4, integrate
-from solvers.time._compiled import is_traced, timed_call
+from solvers.time._compiled import initial_state, is_traced, timed_call
+from solvers.time._series import at_rest
 
 _FIRST = 64
 
@@ -92,16 +94,16 @@ class Ultraspherical(Method):
         return UltrasphericalSystem(problem, self.points or _FIRST)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008
-        system = self.discretize(problem)
+        system = self.discretize(with_programs(problem))
         if not problem.steady:
             return self._in_time(problem, system)
-        z = system.initial_state()
+        z = initial_state(system)
         if is_traced(system):
             z, size, _, _ = solve_steady(system, z)
             z = eqx.error_if(
                 z, ~(size < 1e-8), "[newton_diverged] Newton's method did not converge"
             )
-            return self._answer(problem, system, _still(z), 0.0, {})
+            return self._answer(problem, system, at_rest(z), 0.0, {})
         compiling = running = 0.0
         memory = iterations = 0
         while True:
@@ -116,7 +118,7 @@ class Ultraspherical(Method):
             # A solve that fails on too few coefficients starts anew on more.
             start = z if float(size) < 1e-8 else jnp.zeros_like(z)
             z = jnp.pad(start, ((0, 0), (0, more - system.points)))
-            system = UltrasphericalSystem(problem, more)
+            system = UltrasphericalSystem(system.problem, more)
         if not float(size) < 1e-8:
             raise SolverError(
                 "newton_diverged",
@@ -130,7 +132,7 @@ class Ultraspherical(Method):
             "iterations": iterations,
             "peak_memory": memory,
         }
-        return self._answer(problem, system, _still(z), left, stats)
+        return self._answer(problem, system, at_rest(z), left, stats)
 
     def _in_time(self, problem: Problem, system: UltrasphericalSystem) -> Solution:
         assert problem.time is not None
@@ -205,10 +207,6 @@ _LOST = 1e-2
 
 def _steady(system: UltrasphericalSystem, z: Array) -> tuple[Array, Array, Array, Array]:
     return solve_steady(system, z)
-
-
-def _still(z: Array) -> TimeSeries:
-    return TimeSeries(jnp.zeros(1), z[None], jnp.zeros_like(z)[None])
 
 
 def _tail(z: np.ndarray) -> float:

@@ -20,6 +20,12 @@ def is_traced(*trees: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
 
 
+@eqx.filter_jit
+def initial_state(system: Any) -> Any:
+    """The state at the start as one program: operation by operation it would be dozens."""
+    return system.initial_state()
+
+
 def timed_call(function: Callable, *args: Any) -> tuple[Any, float, float, int]:
     """function(*args) compiled, with compile seconds, run seconds and bytes of memory.
 

@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from solvers._result import SolverError
 from solvers._system import System
-from solvers.time._compiled import is_traced, timed_call
+from solvers.time._compiled import initial_state, is_traced, timed_call
 from solvers.time._dirk import esdirk4
 from solvers.time._implicit import ImplicitStepper, SystemTerm
 from solvers.time._series import TimeSeries
@@ -84,14 +84,14 @@ def integrate(
     """
     stepper = esdirk4() if stepper is None else stepper
     before = perf_counter()
-    state = system.initial_state() if start is None else start
+    state = initial_state(system) if start is None else start
     preparing = perf_counter() - before
     stepper, controller, dt0, max_steps = _control(
         system, time, stepper, dt, rtol, atol, first_step, max_steps, controller
     )
     frame_times, note = _frames(frames, time, state, max_steps, controller)
     traced = is_traced(system, state)
-    if not traced and not bool(jnp.all(jnp.isfinite(state))):
+    if not traced and not np.isfinite(np.asarray(state)).all():
         raise SolverError(
             "inconsistent_start",
             "no state at the start satisfies the algebraic rows: make the initial data agree with "
@@ -250,7 +250,7 @@ def _trim(series: TimeSeries) -> TimeSeries:
 def _check(result, reached, series: TimeSeries, stepper, max_steps: int) -> None:
     """Names what went wrong."""
     codes = diffrax.RESULTS
-    times = np.asarray(series.times[: int(series.count)])
+    times = np.asarray(series.times)[: int(series.count)]
     history = tuple(np.diff(times)[-20:])
     at = f"at t = {float(reached):.6g}"
     finite = np.isfinite(np.asarray(series.states)).reshape(len(series.states), -1).all(axis=1)

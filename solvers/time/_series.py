@@ -59,6 +59,16 @@ class TimeSeries(eqx.Module):
         )
 
 
+def at_rest(z: Array) -> TimeSeries:
+    """The series of one state that does not change."""
+    return TimeSeries(*_at_rest(z))
+
+
+@jax.jit
+def _at_rest(z: Array) -> tuple[Array, Array, Array]:
+    return jnp.zeros(1, z.real.dtype), z[None], jnp.zeros_like(z)[None]
+
+
 def finite_slopes(times: Array, states: Array, count: Any) -> Array:
     """∂z/∂t at each frame from the polynomial through the five nearest (fewer at need)."""
     frames = len(times)
