@@ -35,6 +35,7 @@ class Shaping(eqx.Module):
     Attributes:
         sides: prescribed sides. initial, rate: data at the start, or None where they are soft.
         order: power of the time factor: 0 without initial data, 1, or 2 with a rate.
+        free: initial data are where u starts from and no more: N need not vanish there.
     """
 
     lower: tuple[float, ...] = eqx.field(static=True)
@@ -44,10 +45,13 @@ class Shaping(eqx.Module):
     sides: tuple[_Side, ...]
     initial: Callable | None
     rate: Callable | None
+    free: bool = eqx.field(static=True, default=False)
 
     @property
     def order(self) -> int:
-        return 0 if self.initial is None else 1 if self.rate is None else 2
+        if self.initial is None or self.free:
+            return 0
+        return 1 if self.rate is None else 2
 
     def __call__(self, output: Array, x: Array, t: Array) -> Array:
         return self.offset(x, t) + self.factor(x, t) * output
@@ -129,13 +133,14 @@ def hard_constraints(problem: Problem, names: Any, mode: str = "auto") -> Hard:
 
     Arguments:
         mode: "soft" for none; "hard" for all of Dirichlet and initial data, an error where that
-            is impossible; "auto" for those that are compatible and smooth.
+            is impossible; "auto" for those that are compatible and smooth; "near" for boundary
+            data as by "auto", while u = u₀(x) + N, where N at the start is a residual.
 
     Raises:
         ValueError: an unknown mode, or "hard" where it can't be had, with the reason.
     """
-    if mode not in ("auto", "hard", "soft"):
-        raise ValueError(f"constraints is 'auto', 'hard' or 'soft', got {mode!r}")
+    if mode not in ("auto", "hard", "near", "soft"):
+        raise ValueError(f"constraints is 'auto', 'hard', 'near' or 'soft', got {mode!r}")
     if mode == "soft":
         return SOFT
     shaping, boundary, initial, notes = {}, set(), set(), []
@@ -152,9 +157,9 @@ def hard_constraints(problem: Problem, names: Any, mode: str = "auto") -> Hard:
             if flaw and mode == "hard":
                 raise ValueError(f"constraints='hard' for {name!r}: {flaw}; use 'auto' or 'soft'")
             if not flaw:
-                shaping[name] = candidate
+                shaping[name] = dataclasses.replace(candidate, free=mode == "near")
                 boundary |= {(part, name) for part in parts} if with_sides else set()
-                initial |= {name} if with_start else set()
+                initial |= {name} if with_start and mode != "near" else set()
                 break
             notes.append(f"{name}: {flaw}")
         if reason:

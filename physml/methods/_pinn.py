@@ -54,7 +54,10 @@ class PINN(Method):
         boundary_points: on each part of the boundary, and twice as many at the start, where
             conditions are residuals. In many dimensions name the whole boundary one part,
             `box.name("shell", lambda x: True)`: each part is a residual that is compiled.
-        constraints: "auto", "hard" (an error where it can't be had) or "soft".
+        constraints: "auto", "hard" (an error where it can't be had), "soft", or "near": as "auto",
+            but u = u₀ + N is near the initial data u₀, whose deviation N is a residual with the
+            weight of "initial". In slabs of a stiff problem it lets go of what is left in fast
+            modes, while slow ones are held.
         sampling: "rad" (residual-adaptive, Wu et al. 2023), "rar" or "rar-d" (points of large
             residual are added in the place of uniform ones, Lu et al. 2021, Wu et al. 2023), "r3"
             (points above the mean residual stay, Daw et al. 2023), "sobol", "uniform" or "grid".

@@ -50,6 +50,37 @@ def test_burgers_boundary_and_initial_values_are_exact():
     assert abs(fields([0.3], 0.7)["u"] + np.sin(np.pi * 0.3)) > 1e-3
 
 
+def test_near_starts_at_the_data_and_leaves_them_to_a_residual():
+    """u = u₀ + (1 − x²) N for Burgers: exact on the ends, and N is left at the start."""
+    hard, near = random_fields(library.burgers(), "near")
+    assert hard.boundary == {("left", "u"), ("right", "u")} and hard.initial == frozenset()
+    for t in (0.0, 0.6):
+        assert max(abs(near([x], t)["u"]) for x in (-1.0, 1.0)) < 1e-15
+    _, exact = random_fields(library.burgers())
+    # At the end of the interval the time factor of exact data is 1: both are the same function.
+    np.testing.assert_allclose(near([0.4], 1.0)["u"], exact([0.4], 1.0)["u"], rtol=1e-14)
+    assert abs(near([0.4], 0.0)["u"] - exact([0.4], 0.0)["u"]) > 1e-3
+
+
+def test_near_has_a_residual_at_the_start_that_training_removes():
+    problem = library.burgers_periodic(0.05, time=0.1)
+    method = pm.PINN(
+        network=functools.partial(MLP, width=12, depth=2),
+        points=300,
+        boundary_points=50,
+        constraints="near",
+        weights={"initial": 1e4},
+    )
+    setup = method.setup(problem, 0)
+    batch = setup.sampler(jax.random.key(0), setup.params, 0)
+    assert "initial u" in setup.objective.terms(setup.params, batch)
+    solution = pm.solve(problem, method, seed=0, steps=40)
+    x = jnp.linspace(0.0, 1.0, 21)[:, None]
+    start = np.asarray(jax.vmap(lambda y: problem.initial_value("u", y))(x)).reshape(-1)
+    gap = np.abs(np.asarray(solution["u"](x, jnp.zeros(21))) - start).max()
+    assert 0 < gap < 1e-4
+
+
 def test_wave_starts_with_its_value_and_its_rate():
     problem = library.wave()
     _, fields = random_fields(problem)
@@ -135,7 +166,7 @@ def test_initial_data_that_contradict_the_boundary_stay_soft():
 
 
 def test_unknown_mode():
-    with pytest.raises(ValueError, match="'auto', 'hard' or 'soft', got 'stiff'"):
+    with pytest.raises(ValueError, match="'auto', 'hard', 'near' or 'soft', got 'stiff'"):
         hard_constraints(library.heat(), ["u"], "stiff")
 
 
