@@ -119,15 +119,18 @@ class Series(Algebra):
 
 def _fourier_series(theta: Branch, a: Branch, b: Branch, order: int) -> Branch:
     """Coefficients of Σₖ aₖ cos kθ + bₖ sin kθ: in powers of θ − θ₀, which are series as well."""
+    start, shape = theta[0], a[0]
+    assert start is not None and shape is not None
     offset = [None, *theta[1:]]
     moving = any(c is not None for c in offset)
     total: Branch = [None] * (order + 1)
-    for j, sides in enumerate(zip(a, b, strict=True)):
-        if all(side is None for side in sides):
+    for j, (cosine, sine) in enumerate(zip(a, b, strict=True)):
+        if cosine is None and sine is None:
             continue
-        sides = [jnp.zeros_like(a[0]) if side is None else side for side in sides]
-        power: Branch = [jnp.ones_like(theta[0]), *[None] * (order - j)]
-        for term in fourier_moments(theta[0], *sides, order - j if moving else 0):
+        cosine = jnp.zeros_like(shape) if cosine is None else cosine
+        sine = jnp.zeros_like(shape) if sine is None else sine
+        power: Branch = [jnp.ones_like(start), *[None] * (order - j)]
+        for term in fourier_moments(start, cosine, sine, order - j if moving else 0):
             for k, factor in enumerate(power):
                 if factor is not None:
                     total[j + k] = _plus(total[j + k], factor * term)
