@@ -18,7 +18,7 @@ def fourier_sum(theta: Array, a: Array, b: Array) -> Array:
 
     **Arguments**: `theta` (); `a`, `b` (components, n). **Returns** (components,).
     """
-    return _fourier_sum(theta, a, b)
+    return _pdes_fourier_sum(theta, a, b)
 
 
 def fourier_moments(theta: Array, a: Array, b: Array, order: int) -> list[Array]:
@@ -39,5 +39,5 @@ def _powers(k: Array, orders: range) -> Array:
 
 # The name is what a Taylor series knows it by (`pdes._series`).
 @jax.jit
-def _fourier_sum(theta, a, b):
+def _pdes_fourier_sum(theta, a, b):
     return fourier_moments(theta, a, b, 0)[0]

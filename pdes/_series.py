@@ -87,7 +87,7 @@ class Series(Algebra):
             a = self.product(jnp.multiply, a, a)
 
     def call(self, name: str, inputs: list) -> list[Expansion] | None:
-        if name != "_fourier_sum":
+        if name != "_pdes_fourier_sum":
             return None
         still = [None] * sum(self.orders)
         full = [v if isinstance(v, Expansion) else Expansion((v, *still)) for v in inputs]
