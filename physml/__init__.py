@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from physml.methods import MeshVPINN as MeshVPINN
     from physml.methods import RandomFeatures as RandomFeatures
     from physml.methods import RobustVPINN as RobustVPINN
+    from physml.methods import SpectralPINN as SpectralPINN
     from physml.methods import TimeSlabs as TimeSlabs
     from physml.networks import MLP as MLP
     from physml.networks import SIREN as SIREN
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from physml.networks import ModifiedMLP as ModifiedMLP
     from physml.networks import MultiscaleFourier as MultiscaleFourier
     from physml.networks import MultiStage as MultiStage
+    from physml.networks import OrthonormalSines as OrthonormalSines
     from physml.networks import Periodic as Periodic
     from physml.networks import PirateNet as PirateNet
     from physml.networks import Rescale as Rescale
@@ -237,6 +239,7 @@ _EXPORTS: dict[str, str] = {
     "NotApplicable": "solvers",
     "Observations": "pdes",
     "Optax": "physml.optimizers",
+    "OrthonormalSines": "physml.networks",
     "Outflow": "pdes",
     "PDE": "pdes",
     "PINN": "physml.methods",
@@ -263,6 +266,7 @@ _EXPORTS: dict[str, str] = {
     "Slip": "pdes",
     "Solution": "solvers",
     "SolverError": "solvers",
+    "SpectralPINN": "physml.methods",
     "Stats": "solvers",
     "Surrogate": "physml.surrogates",
     "TimeSlabs": "physml.methods",

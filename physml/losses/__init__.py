@@ -28,6 +28,7 @@ from ._points import boundary_points, initial_points, interior_points, stacked
 from ._residuals import condition_residual, equation_residual
 from ._separable import GridBlock, Separable, SeparableTrial, axis_inputs
 from ._solenoidal import SolenoidalTrial, solenoidal_constraint, solenoidal_hard
+from ._spectral import Spectral, spectral_batch
 from ._subdivided import (
     OwnedBlock,
     Subdivided,
@@ -71,6 +72,7 @@ __all__ = [
     "SeparableTrial",
     "Shaping",
     "SolenoidalTrial",
+    "Spectral",
     "Subdivided",
     "SubdomainTrial",
     "Subdomains",
@@ -122,6 +124,7 @@ __all__ = [
     "problem_inputs",
     "solenoidal_constraint",
     "solenoidal_hard",
+    "spectral_batch",
     "stacked",
     "subdomain_residuals",
     "test_count",

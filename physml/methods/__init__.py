@@ -9,6 +9,7 @@ from ._neural import NeuralFields, Setup
 from ._pinn import PINN
 from ._random_features import RandomFeatures
 from ._robust_vpinn import RobustVPINN
+from ._spectral_pinn import SpectralPINN
 from ._spinn import SPINN
 from ._time_slabs import TimeSlabs
 from ._vpinn import VPINN
@@ -28,5 +29,6 @@ __all__ = [
     "RandomFeatures",
     "RobustVPINN",
     "Setup",
+    "SpectralPINN",
     "TimeSlabs",
 ]

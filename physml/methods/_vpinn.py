@@ -221,6 +221,6 @@ def _each(given: Any, default: tuple[int, ...], label: str) -> tuple[int, ...]:
     if len(numbers) != len(default) or any(not isinstance(n, int) or n < 1 for n in numbers):
         raise ValueError(
             f"{label}: expected {len(default)} positive whole numbers (directions of space, then "
-            f"time), got {given!r}"
+            f"of time where it has one), got {given!r}"
         )
     return numbers

@@ -15,6 +15,7 @@ from ._fourier_series import FourierSeries
 from ._inputs import FourierFeatures, Periodic, Rescale, Select
 from ._mlp import MLP, SIREN, ModifiedMLP
 from ._network import Frozen, Network, NetworkFactory, combine, partition
+from ._orthonormal import OrthonormalSines
 from ._pirate import PirateNet
 from ._random_features import RandomFeatures
 
@@ -31,6 +32,7 @@ __all__ = [
     "MultiscaleFourier",
     "Network",
     "NetworkFactory",
+    "OrthonormalSines",
     "Periodic",
     "PirateNet",
     "RandomFeatures",

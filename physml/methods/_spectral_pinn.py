@@ -1,0 +1,229 @@
+"""Spectral PINN: residuals by their Fourier coefficients, each in the size of its error."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from pdes import Box, Observations, Problem
+from physml.losses import (
+    Collocation,
+    Spectral,
+    hard_constraints,
+    output_shapes,
+    spectral_batch,
+    stacked,
+)
+from physml.methods._neural import (
+    Setup,
+    check_precision,
+    one_network,
+    sampler_seed,
+    train_setup,
+)
+from physml.methods._pinn import exactness_notes, represent
+from physml.methods._vpinn import _each
+from physml.networks import FourierSeries, OrthonormalSines, partition
+from physml.optimizers import GaussNewton
+from solvers import Method, Run, Solution
+
+
+class SpectralPINN(Method):
+    """Minimises Σₖ (r̂ₖ/sₖ)² over the waves of a periodic box, at Gauss points of time.
+
+    r̂ₖ are the Fourier coefficients of the strong residual and sₖ = 1/L + |λₖ| the rate at which a
+    wave forgets: the residual's dual norm, and about the mean square of the solution's error (see
+    `physml.losses.Spectral`). For stiff problems: in the mean square of r itself, an error of 10⁻⁷
+    in a wave that decays at a rate of 10⁵ outweighs everything that a network has still to learn.
+    In `TimeSlabs(…, warm=False)` it keeps eight digits where a PINN keeps four.
+
+    Arguments:
+        network: as for `PINN`. By default, for one direction and time, `FourierSeries` with
+            coefficients by `OrthonormalSines`; else a tanh perceptron.
+        optimizer: as for `PINN`; with the default network Gauss–Newton from a small damping, since
+            its first step is a linear fit.
+        harmonics: largest wavenumber in each direction, or one for all. What the solution has
+            beyond it is neither tested nor in the default network. 48 in one dimension, 8 in two,
+            3 in three.
+        points: grid points in each direction; 5/2 a harmonic by default, of which products of two
+            waves are seen by those that are tested, but for the last quarter. times: Gauss points
+            in time, more than the functions of time that the network has.
+        constraints, weights, harmonics of the inputs, tolerance, seconds, dtype: as for `PINN`.
+
+    `stats.extra["dual_norm"]` has the root of the loss by field, an estimate of the error (root of
+    the mean square) as far as the equation damps or keeps it, and "untested" the same of the waves
+    that the grid sees and no test has: where it is larger, raise `harmonics`.
+
+    Raises:
+        NotApplicable: a domain that is not a box with every direction periodic.
+
+    Sources: Du, Chalapathi and Krishnapriyan (2024), spectral losses; Rojas et al. (2024), dual
+    norms.
+    """
+
+    network: Any = None
+    optimizer: Any = None
+    harmonics: int | Sequence[int] | None = eqx.field(static=True, default=None)
+    points: int | Sequence[int] | None = eqx.field(static=True, default=None)
+    times: int = eqx.field(static=True, default=10)
+    start_points: int = eqx.field(static=True, default=400)
+    constraints: str = eqx.field(static=True, default="auto")
+    weights: Mapping[str, float] | None = None
+    seconds: float = eqx.field(static=True, default=60.0)
+    tolerance: float = eqx.field(static=True, default=1e-22)
+    dtype: str = eqx.field(static=True, default="float64")
+
+    def __check_init__(self):
+        for name in ("times", "start_points"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive whole number, got {value!r}")
+
+    @property
+    def name(self) -> str:
+        return "Spectral PINN"
+
+    @property
+    def neural(self) -> bool:
+        return True
+
+    def inapplicable(self, problem: Problem) -> str | None:
+        if not isinstance(problem.domain, Box) or not all(problem.domain.periodic):
+            return (
+                "its tests are waves, and the domain is no box with every direction periodic; use "
+                "pm.PINN, pm.VPINN or pm.RobustVPINN"
+            )
+        return None
+
+    def discretize(self, problem: Problem) -> Setup:
+        return self.setup(problem, 0)
+
+    def setup(
+        self,
+        problem: Problem,
+        seed: int,
+        observations: tuple[Observations, ...] = (),
+        where: Callable | None = None,
+    ) -> Setup:
+        """The objective, its parameters and its points.
+
+        Arguments:
+            observations: measured values to match. where: pde -> coefficients to identify.
+        """
+        self.check(problem)
+        dtype = check_precision(self.dtype)
+        harmonics, points = self._sizes(problem)
+        shapes = output_shapes(problem, mixed=False)
+        hard = hard_constraints(problem, shapes, self.constraints)
+        network = self.network or self._default_network(problem, harmonics)
+        trial, network = one_network(problem, shapes, hard, network, seed, dtype)
+        identified = None if where is None else where(problem.pde)
+        params, static = partition({"network": network, "pde": identified})
+        own, others = _parted(self.weights or {})
+        conditions = Collocation(problem, trial, static, hard, others, where, tuple(observations))
+        objective = Spectral(conditions, own)
+        fixed = stacked(spectral_batch(conditions, harmonics, points, self.times))
+
+        def sample(key: Any, params: Any, step: int) -> Any:
+            start = {"initial": self.start_points}
+            return stacked(conditions.sample(start, sampler_seed(key))) | {"fourier": fixed}
+
+        def norms(params: Any) -> dict[str, Any]:
+            tested, rest = dual_norms(objective, params, fixed, points)
+            return {
+                "dual_norm": {name: float(v) for name, v in tested.items()},
+                "untested": {name: float(v) for name, v in rest.items()},
+            }
+
+        return Setup(
+            objective,
+            params,
+            sample,
+            lambda p: represent(conditions, p),
+            notes=(
+                f"waves up to {' × '.join(map(str, harmonics))} on "
+                f"{' × '.join(map(str, points))} points"
+                + ("" if problem.time is None else f" at {self.times} times"),
+                *exactness_notes(hard),
+            ),
+            report=norms,
+        )
+
+    def _sizes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        usual = ({1: 48, 2: 8}.get(problem.dim, 3),) * problem.dim
+        harmonics = _each(self.harmonics, usual, "harmonics")
+        even = tuple(2 * ((5 * k + 3) // 4) for k in harmonics)
+        points = _each(self.points, even, "points")
+        for k, n in zip(harmonics, points, strict=True):
+            if n <= 2 * k:
+                raise ValueError(f"points: {k} harmonics need more than {2 * k} points, got {n}")
+        return harmonics, points
+
+    def _default_network(self, problem: Problem, harmonics: tuple[int, ...]) -> Any:
+        if problem.dim > 1 or problem.time is None:
+            return None
+        # One function of time less than Gauss points, the constant included.
+        inner = functools.partial(OrthonormalSines, width=max(self.times - 2, 1))
+        return functools.partial(FourierSeries, harmonics=harmonics[0], inner=inner)
+
+    def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
+        return self.fit(problem, (), None, run)
+
+    def fit(
+        self,
+        problem: Problem,
+        observations: tuple[Observations, ...],
+        where: Callable | None,
+        run: Run = Run(),  # noqa: B008  (immutable)
+    ) -> Solution:
+        """Solves and, with observations, identifies the coefficients `where(pde)`."""
+        since = time.perf_counter()
+        setup = self.setup(problem, run.seed, observations, where)
+        optimizer = self.optimizer
+        if optimizer is None and self.network is None and problem.dim == 1 and problem.time:
+            optimizer = GaussNewton(geodesic=False, damping=1e-9, factor=10.0, probes=3)
+        return train_setup(
+            self,
+            problem,
+            setup,
+            run,
+            optimizer=optimizer,
+            seconds=self.seconds,
+            resample=None,
+            tolerance=self.tolerance,
+            since=since,
+        )
+
+
+def _parted(weights: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Weights of equations, and of the rest."""
+    own = {name: w for name, w in weights.items() if name.split()[0] == "equation"}
+    return own, {name: w for name, w in weights.items() if name not in own}
+
+
+@eqx.filter_jit
+def dual_norms(
+    objective: Spectral, params: Any, data: Any, points: tuple[int, ...]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """√ mean over times of Σ (r̂ₖ/sₖ)² by field: of waves that are tested, and of the others.
+
+    The others take the largest sₖ of those that are tested.
+    """
+    tested, rest = {}, {}
+    for name in objective.conditions.trial.names:
+        block = objective.block(name, data)
+        tested[name] = jnp.linalg.norm(block.residual(params))
+        at = jax.vmap(jax.vmap(lambda p, b=block: b.fn(params, p)))(block.points)
+        plain = jnp.einsum("tqk,eqk->et", block.tests, at)
+        # Parseval: what the coefficients leave of the mean square.
+        left = jnp.mean(jnp.sum(at**2, axis=2), axis=1) - jnp.sum(plain**2, axis=1)
+        mean = jnp.sum(data["times"] ** 2 * jnp.maximum(left, 0.0))
+        rest[name] = jnp.sqrt(mean) / jnp.max(data["sizes"][name])
+    return tested, rest
