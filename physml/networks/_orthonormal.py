@@ -42,6 +42,7 @@ class OrthonormalSines(Network):
     in_size: int = eqx.field(static=True)
     out_size: int = eqx.field(static=True)
     frequency: float = eqx.field(static=True)
+    mobility: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class OrthonormalSines(Network):
         *,
         width: int = 8,
         frequency: float = 2.0,
+        mobility: float = 1e-2,
         key: PRNGKeyArray,
     ):
         check_sizes(in_size, out_size, width=width)
@@ -69,12 +71,13 @@ class OrthonormalSines(Network):
             count = 64 * (width + 1)
             x = jax.random.uniform(places, (count, in_size), minval=-1.0)
             mass = jnp.full(count, 1 / count)
-        self.weight = size[:, None] * along
-        self.bias = phase / frequency
+        self.weight = frequency / mobility * size[:, None] * along
+        self.bias = phase / mobility
         self.coefficients = jnp.zeros((out_size, width + 1))
         self.in_size = in_size
         self.out_size = out_size
         self.frequency = float(frequency)
+        self.mobility = float(mobility)
         _, values, right = jnp.linalg.svd(
             jnp.sqrt(mass)[:, None] * jax.vmap(self.features)(x), full_matrices=False
         )
@@ -83,7 +86,7 @@ class OrthonormalSines(Network):
 
     def features(self, x: Array) -> Array:
         """φ (width + 1,)."""
-        sines = jnp.sin(self.frequency * (self.weight @ x + self.bias))
+        sines = jnp.sin(self.mobility * (self.weight @ x + self.bias))
         return jnp.concatenate([jnp.ones(1, sines.dtype), sines])
 
     def __call__(self, x: Array) -> Array:
