@@ -131,51 +131,58 @@ def wave_sizes(
 ) -> dict[str, Array]:
     """|τₖ|/L + |λₖ| of each equation and wave, (n, components), about the initial data.
 
-    The root mean square over the box of what the linearised equation makes of a wave of unit mean
-    square in its own field.
+    The root mean square over the box of what the linearised equation makes of waves of unit mean
+    square in the components of its own field; of all fields, for a constraint.
     """
     low, high = (jnp.asarray(end, x.dtype) for end in problem.domain.bounds)
     forms, dtype = problem.forms(), x.dtype
     start = jnp.asarray(problem.time[0] if problem.time else 0.0, dtype)
     length = float(problem.time[1] - problem.time[0]) if problem.time else 1.0
+    widths = [int(np.prod(shape, dtype=int)) for _, shape in shapes]
+    ends = np.cumsum([0, *widths])
 
-    def residual(e: Array, name: str, component: int, wave: Array, y: Array, moving: bool) -> Array:
+    def residual(amplitudes: Array, wave: Array, y: Array, rate: Array) -> Array:
+        """Of all equations, with a wave in each component that grows as e^{rate · t}."""
+
         def fields(z: Array, s: Array) -> dict[str, Array]:
-            found = {
-                n: jnp.asarray(problem.initial_value(n, z), dtype).reshape(shape)
-                if n in problem.initial
-                else jnp.zeros(shape, dtype)
-                for n, shape in shapes
-            }
-            growth = jnp.exp((s - start) / length) if moving else 1.0
             angle = 2 * np.pi * jnp.dot(wave, (z - low) / (high - low))
             # Its mean square is one with any phase, and no symmetry of the data hides it.
-            change = e * growth * np.sqrt(2) * jnp.cos(angle + 0.25 * np.pi)
-            flat = found[name].reshape(-1).at[component].add(change)
-            return found | {name: flat.reshape(found[name].shape)}
+            ripple = np.sqrt(2) * jnp.cos(angle + 0.25 * np.pi)
+            change = amplitudes * (jnp.exp(rate * (s - start)) * ripple)
+            found = {}
+            for i, (n, shape) in enumerate(shapes):
+                own = change[ends[i] : ends[i + 1]].reshape(shape)
+                known = n in problem.initial
+                found[n] = own + problem.initial_value(n, z).reshape(shape) if known else own
+            return found
 
-        value = strong_residual(forms, fields, y, start, steady=problem.steady)[name]
-        return value.reshape(-1)[component]
+        values = strong_residual(forms, fields, y, start, steady=problem.steady)
+        return jnp.concatenate([values[n].reshape(-1) for n, _ in shapes])
 
-    def size(name: str, component: int, wave: Array) -> Array:
-        def change(y: Array, moving: bool) -> Array:
-            of = lambda e: residual(e, name, component, wave, y, moving)
-            return jax.jvp(of, (jnp.zeros((), dtype),), (jnp.ones((), dtype),))[1]
+    # One trace of the equations for all components, waves, points and both rates.
+    still = jnp.zeros(int(ends[-1]), dtype)
 
-        still = jax.vmap(lambda y: change(y, False))(x)
-        total = jnp.sqrt(jnp.mean(still**2))
-        if problem.time is not None:
-            rate = jax.vmap(lambda y: change(y, True))(x) - still
-            total = total + jnp.sqrt(jnp.mean(rate**2))
-        return total
+    def change(component: Array, wave: Array, rate: Array) -> Array:
+        """Of the equations by a wave in one component, (points, equations)."""
+        direction = still.at[component].set(1.0)
 
-    return {
-        name: jnp.stack(
-            [
-                jax.vmap(lambda wave, c=c, name=name: size(name, c, wave))(k)
-                for c in range(int(np.prod(shape, dtype=int)))
-            ],
-            axis=1,
-        )
-        for name, shape in shapes
-    }
+        def at(y: Array) -> Array:
+            return jax.jvp(lambda e: residual(e, wave, y, rate), (still,), (direction,))[1]
+
+        return jax.vmap(at)(x)
+
+    def squares(component: Array, wave: Array) -> Array:
+        """Mean squares of the steady part and of the rate, (2, equations)."""
+        rates = jnp.array([0.0, 1.0 / length], dtype)
+        steady, growing = jax.vmap(lambda rate: change(component, wave, rate))(rates)
+        return jnp.mean(jnp.stack([steady, growing - steady]) ** 2, axis=1)
+
+    over = jax.vmap(jax.vmap(squares, (0, None)), (None, 0))
+    found = over(jnp.arange(int(ends[-1])), k)
+    sizes = {}
+    for i, (name, _) in enumerate(shapes):
+        rows = slice(int(ends[i]), int(ends[i + 1]))
+        # A constraint has no term in its own field: its size is that of the others on it.
+        columns = slice(None) if forms[name].kind == "Constraint" else rows
+        sizes[name] = jnp.sum(jnp.sqrt(jnp.sum(found[:, columns, :, rows], axis=1)), axis=1)
+    return sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,8 @@ class SpectralPINN(Method):
 
     `stats.extra["dual_norm"]` has the root of the loss by field, an estimate of the error (root of
     the mean square) as far as the equation damps or keeps it, and "untested" the same of the waves
-    that the grid sees and no test has: where it is larger, raise `harmonics`.
+    that the grid sees and no test has: where it is larger, raise `harmonics`. "size" is that of the
+    field; beyond a hundredth of it `stats.notes` says that the solution is not resolved.
 
     Raises:
         NotApplicable: a domain that is not a box with every direction periodic.
@@ -136,10 +138,10 @@ class SpectralPINN(Method):
             return stacked(conditions.sample(start, sampler_seed(key))) | {"fourier": fixed}
 
         def norms(params: Any) -> dict[str, Any]:
-            tested, rest = dual_norms(objective, params, fixed, points)
+            found = dual_norms(objective, params, fixed)
             return {
-                "dual_norm": {name: float(v) for name, v in tested.items()},
-                "untested": {name: float(v) for name, v in rest.items()},
+                label: {name: float(v) for name, v in values.items()}
+                for label, values in zip(("dual_norm", "untested", "size"), found, strict=True)
             }
 
         return Setup(
@@ -189,7 +191,7 @@ class SpectralPINN(Method):
         optimizer = self.optimizer
         if optimizer is None and self.network is None and problem.dim == 1 and problem.time:
             optimizer = GaussNewton(geodesic=False, damping=1e-9, factor=10.0, probes=3)
-        return train_setup(
+        solution = train_setup(
             self,
             problem,
             setup,
@@ -200,6 +202,25 @@ class SpectralPINN(Method):
             tolerance=self.tolerance,
             since=since,
         )
+        return _warned(solution)
+
+
+# Of the size of a field: what the tests do not see is then no small error.
+_UNSEEN = 1e-2
+
+
+def _warned(solution: Solution) -> Solution:
+    """With a note where the residual is in waves that no test has."""
+    extra = solution.stats.extra
+    notes = tuple(
+        f"NOT RESOLVED: waves of the residual of {name} that no test has make an error of about "
+        f"{unseen:.1e}, while {name} is of the size {extra['size'][name]:.1e}; raise harmonics, or "
+        "take a network without such waves"
+        for name, unseen in extra["untested"].items()
+        if unseen > _UNSEEN * extra["size"][name]
+    )
+    stats = dataclasses.replace(solution.stats, notes=(*solution.stats.notes, *notes))
+    return dataclasses.replace(solution, stats=stats) if notes else solution
 
 
 def _parted(weights: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
@@ -210,13 +231,16 @@ def _parted(weights: Mapping[str, float]) -> tuple[dict[str, float], dict[str, f
 
 @eqx.filter_jit
 def dual_norms(
-    objective: Spectral, params: Any, data: Any, points: tuple[int, ...]
-) -> tuple[dict[str, Array], dict[str, Array]]:
-    """√ mean over times of Σ (r̂ₖ/sₖ)² by field: of waves that are tested, and of the others.
+    objective: Spectral, params: Any, data: Any
+) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
+    """√ mean over times of Σ (r̂ₖ/sₖ)² by field, of waves with a test and of others, and the size.
 
-    The others take the largest sₖ of those that are tested.
+    The others take the largest sₖ of those that are tested. The size is the root of the mean
+    square of the field.
     """
-    tested, rest = {}, {}
+    tested, rest, size = {}, {}, {}
+    fields = objective.conditions.fields(params)
+    mass = data["times"] ** 2
     for name in objective.conditions.trial.names:
         block = objective.block(name, data)
         tested[name] = jnp.linalg.norm(block.residual(params))
@@ -224,6 +248,10 @@ def dual_norms(
         plain = jnp.einsum("tqk,eqk->et", block.tests, at)
         # Parseval: what the coefficients leave of the mean square.
         left = jnp.mean(jnp.sum(at**2, axis=2), axis=1) - jnp.sum(plain**2, axis=1)
-        mean = jnp.sum(data["times"] ** 2 * jnp.maximum(left, 0.0))
+        mean = jnp.sum(mass * jnp.maximum(left, 0.0))
         rest[name] = jnp.sqrt(mean) / jnp.max(data["sizes"][name])
-    return tested, rest
+        values = jax.vmap(jax.vmap(lambda x, t, n=name: fields(x, t)[n].reshape(-1)))(
+            data["x"], data["t"]
+        )
+        size[name] = jnp.sqrt(jnp.sum(mass * jnp.mean(jnp.sum(values**2, axis=2), axis=1)))
+    return tested, rest, size

@@ -203,4 +203,6 @@ def _alike(a: Any, b: Any) -> bool:
 def _stack(group: list[Any]) -> Any:
     arrays = [eqx.partition(part, eqx.is_array)[0] for part in group]
     static = eqx.partition(group[0], eqx.is_array)[1]
-    return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), static)
+    # By NumPy: JAX would compile each stack anew for every number of slabs.
+    stacked = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *arrays)
+    return eqx.combine(stacked, static)

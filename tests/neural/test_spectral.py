@@ -1,0 +1,139 @@
+"""The spectral PINN against exact solutions, and its own estimate of the error."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import physml as pm
+from pdes import library
+from solvers import NotApplicable
+
+
+def _error(solution, problem, field="u"):
+    """Root of the mean square over the box and the time, absolute and relative."""
+    low, high = problem.domain.bounds
+    x = jnp.asarray(low + np.random.default_rng(0).random((1024, problem.dim)) * (high - low))
+    t = jnp.asarray(np.random.default_rng(1).random(1024) * problem.time[1])
+    exact = np.asarray(jax.vmap(lambda y, s: problem.exact_value(field, y, s))(x, t))
+    gap = np.asarray(solution[field](x, t)).reshape(exact.shape) - exact
+    return np.sqrt(np.mean(gap**2)), np.linalg.norm(gap) / np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_burgers_to_eight_digits_in_slabs(seed):
+    problem = library.burgers_periodic(0.05, time=0.1)
+    inner = pm.SpectralPINN(harmonics=32, times=9, tolerance=1e-18)
+    solution = pm.solve(problem, pm.TimeSlabs(inner, 4, warm=False), seed=seed, steps=16)
+    assert _error(solution, problem)[1] < 1e-8
+
+
+def test_a_stiff_wave_at_the_start_does_not_hide_the_others():
+    """Hyperdiffusion of waves 1 and 24, whose rates differ by 24⁴: the slow one is exact."""
+    problem = pm.Problem(
+        library.diffusion.Hyperdiffusion(1.0),
+        pm.Interval(0.0, 2 * np.pi, periodic=True),
+        time=(0.0, 0.05),
+        initial={"u": lambda x: jnp.cos(x[0]) + 1e-6 * jnp.cos(24 * x[0])},
+    )
+    solution = pm.solve(problem, pm.SpectralPINN(harmonics=24, times=8), steps=4)
+    x = jnp.linspace(0, 2 * np.pi, 96, endpoint=False)[:, None]
+    found = np.fft.rfft(np.asarray(solution["u"](x, jnp.full(96, 0.05)))) / 48
+    assert found[1].real == pytest.approx(np.exp(-0.05), abs=1e-10)
+    # What is gone after a time of 3e-6 can't be followed by eight functions of time.
+    assert abs(found[24]) < 2e-6
+
+
+@pytest.mark.parametrize("harmonics", [6, 10])
+def test_what_is_not_tested_is_reported(harmonics):
+    problem = library.burgers_periodic(0.05, time=0.1)
+    method = pm.SpectralPINN(harmonics=harmonics, times=9)
+    solution = pm.solve(problem, method, steps=6)
+    absolute, _ = _error(solution, problem)
+    tested, rest = (solution.stats.extra[n]["u"] for n in ("dual_norm", "untested"))
+    assert tested < 0.3 * rest
+    assert 0.1 < absolute / rest < 10
+
+
+def test_the_dual_norm_is_about_the_error():
+    """Few functions of time: a residual that the tests see."""
+    problem = library.burgers_periodic(0.05, time=0.1)
+    inner = partial(pm.OrthonormalSines, width=2)
+    network = partial(pm.FourierSeries, harmonics=32, inner=inner)
+    method = pm.SpectralPINN(network=network, harmonics=32, optimizer=pm.GaussNewton())
+    solution = pm.solve(problem, method, steps=8)
+    absolute, _ = _error(solution, problem)
+    assert 0.1 < absolute / solution.stats.extra["dual_norm"]["u"] < 10
+
+
+def _carried_waves():
+    """u = e^{−νt} (sin(x − t) + ½ cos(y − t)), ν = 0.05, on [0, 2π]²."""
+
+    def exact(x, t):
+        return jnp.exp(-0.05 * t) * (jnp.sin(x[0] - t) + 0.5 * jnp.cos(x[1] - t))
+
+    return pm.Problem(
+        library.transport.AdvectionDiffusion(a=1.0, nu=0.05),
+        pm.Rectangle((0.0, 0.0), (2 * np.pi, 2 * np.pi), periodic=True),
+        time=(0.0, 1.0),
+        initial={"u": lambda x: exact(x, jnp.zeros((), x.dtype))},
+        exact={"u": exact},
+    )
+
+
+WIDE = partial(pm.MLP, width=16, depth=1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_two_dimensions(seed):
+    problem = _carried_waves()
+    method = pm.SpectralPINN(
+        network=WIDE, harmonics=5, points=12, times=5, optimizer=pm.GaussNewton()
+    )
+    solution = pm.solve(problem, method, seed=seed, steps=40)
+    assert _error(solution, problem)[1] < 1e-3
+    assert not any("NOT RESOLVED" in note for note in solution.stats.notes)
+
+
+def test_a_network_with_more_waves_than_tests_is_reported():
+    """Its tested residuals vanish, and the solution is wrong."""
+    problem = library.advection_diffusion_periodic(a=1.0, nu=0.05)
+    network = partial(pm.MLP, width=12, depth=2)
+    method = pm.SpectralPINN(network=network, harmonics=3, times=5, optimizer=pm.GaussNewton())
+    solution = pm.solve(problem, method, steps=30)
+    assert solution.stats.extra["dual_norm"]["u"] < 1e-2 and _error(solution, problem)[1] > 0.1
+    assert any("NOT RESOLVED: waves of the residual of u" in n for n in solution.stats.notes)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_two_components_that_exchange(seed):
+    """A plane wave of Ginzburg and Landau, whose real and imaginary part turn into each other."""
+    problem = library.ginzburg_landau_wave()
+    method = pm.SpectralPINN(harmonics=6, times=9)
+    solution = pm.solve(problem, method, seed=seed, steps=12)
+    assert _error(solution, problem)[1] < 1e-6
+
+
+def test_a_coefficient_is_identified():
+    truth = library.burgers_periodic(0.05, time=0.1)
+    x, t = np.random.default_rng(0).random((40, 1)), 0.1 * np.random.default_rng(1).random(40)
+    values = jax.vmap(lambda y, s: truth.exact_value("u", y, s))(jnp.asarray(x), jnp.asarray(t))
+    guess = library.burgers_periodic(0.08, time=0.1)
+    observations = pm.Observations(x, t, np.asarray(values))
+    method = pm.SpectralPINN(harmonics=24, times=9)
+    found = pm.fit(guess, observations, method, lambda pde: pde.nu, steps=15)
+    assert float(found.numbers[0]) == pytest.approx(0.05, rel=1e-4)
+
+
+def test_bad_input():
+    with pytest.raises(NotApplicable, match="no box with every direction periodic"):
+        pm.solve(library.burgers(), pm.SpectralPINN(), steps=1)
+    problem = library.burgers_periodic(0.05, time=0.1)
+    with pytest.raises(ValueError, match="16 harmonics need more than 32 points, got 32"):
+        pm.solve(problem, pm.SpectralPINN(harmonics=16, points=32), steps=1)
+    with pytest.raises(ValueError, match="harmonics: expected 1 positive whole numbers"):
+        pm.solve(problem, pm.SpectralPINN(harmonics=(4, 4)), steps=1)
+    with pytest.raises(ValueError, match="times must be a positive whole number, got 0"):
+        pm.SpectralPINN(times=0)
