@@ -94,9 +94,13 @@ def seeds(
 def compile_all(problem: Problem, method: Method, steps: int) -> None:
     """A short run that also draws new points, whose programs are others."""
     if isinstance(method, pm.TimeSlabs):
-        # One step of each of many slabs is enough where the points stay.
-        renewed = getattr(method.method, "resample", None) is not None
-        steps = method.count * (steps if renewed else 1)
+        count = method.count
+        if getattr(method.method, "resample", None) is None and problem.time is not None:
+            # All slabs are one program, and their points stay: the first three are enough.
+            edges, count = np.linspace(*problem.time, count + 1), min(count, 3)
+            problem = dataclasses.replace(problem, time=(float(edges[0]), float(edges[count])))
+            method = dataclasses.replace(method, count=count)
+        steps = count * steps
     pm.solve(problem, _redrawing(method), seed=0, steps=steps)
 
 

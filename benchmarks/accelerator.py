@@ -54,22 +54,6 @@ def pinn(width: int, depth: int, points: int, **options: Any) -> pm.PINN:
     return neural_time.pinn(width, depth, points, **options)
 
 
-def series(harmonics: int, width: int, frequency: float, points: int) -> pm.TimeSlabs:
-    """A hundred slabs, in each a Fourier series by sines of time."""
-    network = functools.partial(
-        pm.FourierSeries,
-        harmonics=harmonics,
-        inner=functools.partial(pm.SIREN, width=width, depth=1, frequency=frequency),
-    )
-    optimizer = pm.GaussNewton(geodesic=False, damping=1e-6, probes=4)
-    return pm.TimeSlabs(
-        pm.PINN(
-            network=network, optimizer=optimizer, points=points, resample=None, tolerance=1e-12
-        ),
-        100,
-    )
-
-
 EVEN = functools.partial(
     pm.networks.Select,
     inputs=(0, 2, 4, -1),
@@ -86,8 +70,10 @@ CASES = {
     ),
     "convection": in_time("convection", pm.TimeSlabs(pinn(80, 1, 2000), 10), budget=60.0),
     "wave": in_time("wave", waves(240, 30.0, 6000, 400, initial=1e4, boundary=1e4), budget=60.0),
-    "kdv": in_time("kdv", series(128, 8, 5.0, 5000), budget=120.0),
-    "kuramoto-sivashinsky": in_time("kuramoto-sivashinsky", series(96, 8, 4.0, 4000), budget=180.0),
+    "kdv": in_time("kdv", neural_time.slabs(128, 12, 100), budget=120.0),
+    "kuramoto-sivashinsky": in_time(
+        "kuramoto-sivashinsky", neural_time.slabs(128, 10, 200), budget=180.0
+    ),
     "heat": in_time("heat", pinn(150, 1, 5000)),
     "klein-gordon": in_time("klein-gordon", budget=60.0),
     "poisson 2-D": steady(pm.library.poisson, pinn(32, 3, 8000), 1e-8, 30.0),

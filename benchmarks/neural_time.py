@@ -110,20 +110,13 @@ def pinn(width: int, depth: int, points: int, **options: Any) -> pm.PINN:
 WAVES = waves(120, 30.0, 2500, 200, initial=1e4, boundary=1e4)
 
 
-def series(harmonics: int, width: int, frequency: float, points: int) -> pm.PINN:
-    """A Fourier series in x with coefficients by a few sines of time, for short slabs.
+def slabs(harmonics: int, times: int, count: int) -> pm.TimeSlabs:
+    """A Fourier series in x by sines of time on short slabs, its residual in the dual norm.
 
-    Two points a parameter, which stay, and few values of λ: it converges as Newton's method does. A
-    slab ends early where it is good enough, and leaves its time to the others.
+    Each slab starts anew, since its first step then is a linear fit: two or three steps are enough.
     """
-    inner = functools.partial(pm.SIREN, width=width, depth=1, frequency=frequency)
-    return pm.PINN(
-        network=functools.partial(pm.FourierSeries, harmonics=harmonics, inner=inner),
-        optimizer=pm.GaussNewton(geodesic=False, damping=1e-6, factor=8.0, probes=3),
-        points=points,
-        resample=None,
-        tolerance=1e-9,
-    )
+    inner = pm.SpectralPINN(harmonics=harmonics, times=times, tolerance=1e-11)
+    return pm.TimeSlabs(inner, count, warm=False)
 
 
 # Five residuals a parameter, not drawn too near to the largest ones (power 1): with fewer the steps
@@ -156,7 +149,7 @@ CASES = {
         pm.library.kdv_cosine,
         1e-4,
         300.0,
-        pm.TimeSlabs(series(96, 4, 1.5, 2000), 100),
+        slabs(96, 7, 100),
         modes=512,
         step=1e-4,
     ),
@@ -164,16 +157,7 @@ CASES = {
         kuramoto_sivashinsky,
         1e-2,
         600.0,
-        # Each slab anew: from the one before it the loss stays at 1e-3 from t = 0.1 on.
-        pm.TimeSlabs(
-            dataclasses.replace(
-                series(80, 6, 2.0, 2200),
-                optimizer=pm.GaussNewton(geodesic=False, damping=1e-6, probes=4),
-                tolerance=1e-12,
-            ),
-            125,
-            warm=False,
-        ),
+        slabs(96, 7, 200),
         modes=512,
         step=2.5e-5,
     ),

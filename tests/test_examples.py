@@ -66,6 +66,12 @@ def test_two_solitons():
     assert load("two_solitons").main() < 1e-5
 
 
+def test_stiff_by_network():
+    errors = load("stiff_by_network").main()
+    assert errors["dual norm"] < 1e-9
+    assert errors["dual norm"] < 1e-2 * errors["mean square"]
+
+
 def test_heat_in_time():
     orders = load("heat_in_time").main()
     assert orders["bdf2"] == pytest.approx(2.0, abs=0.2)
