@@ -2,9 +2,10 @@
 
     python examples/stiff_by_network.py
 
-Kuramoto–Sivashinsky on slabs of time, one Fourier series with coefficients by sines of time in each.
-The fastest wave decays at a rate of 10⁴: an error of 10⁻⁷ in it is a residual of 10⁻³, which the mean
-square can't tell from one that matters. `pm.SpectralPINN` divides each wave's residual by its rate.
+Kuramoto–Sivashinsky on slabs of time, in each a Fourier series with coefficients by sines of time.
+The fastest wave decays at a rate of 10⁴: an error of 10⁻⁷ in it is a residual of 10⁻³, which the
+mean square can't tell from one that matters. `pm.SpectralPINN` divides each wave's residual by its
+rate.
 """
 
 from functools import partial
