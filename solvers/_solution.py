@@ -59,6 +59,11 @@ class Representation(eqx.Module):
         """Whether the fields have no jumps inside the domain."""
         return True
 
+    @property
+    def at_once(self) -> int | None:
+        """Most points that are evaluated at once, where each takes much memory; None for all."""
+        return None
+
 
 class KnownTimes(Representation):
     """A representation that answers at some times only, and refuses others.
@@ -110,7 +115,7 @@ def _at_point(representation: Representation, field: str, x: Array, t: Array) ->
 
 @eqx.filter_jit
 def _at_points(representation: Representation, field: str, x: Array, t: Array) -> Array:
-    return jax.vmap(lambda y, s: representation.values(y, s)[field])(x, t)
+    return _over(representation, lambda p: representation.values(*p)[field], (x, t))
 
 
 @eqx.filter_jit
@@ -122,7 +127,14 @@ def _point(representation: Representation, x: Array, t: Array, place: dict[str, 
 
 @eqx.filter_jit
 def _function_at(representation: Representation, function: Traced, x: Array, t: Array) -> Array:
-    return jax.vmap(lambda y: function(_point(representation, y, t, {})))(x)
+    return _over(representation, lambda y: function(_point(representation, y, t, {})), x)
+
+
+def _over(representation: Representation, function: Any, points: Any) -> Array:
+    """A function of one point at all points."""
+    if representation.at_once is None:
+        return jax.vmap(function)(points)
+    return jax.lax.map(function, points, batch_size=representation.at_once)
 
 
 class Solution(eqx.Module):

@@ -128,6 +128,11 @@ class TimeSlabs(Method):
         return monitor
 
 
+# Slabs that are all evaluated at each point; and, where they are more, the points that are taken
+# at once, each with its slab's parameters.
+_FEW, _COPIES = 4, 2048
+
+
 class SlabFields(Representation):
     """Fields by the slab in which t lies; before the first and after the last by these.
 
@@ -160,12 +165,22 @@ class SlabFields(Representation):
         def add(total: Any, this: Any) -> Any:
             slab, k = this
             values = at(slab, k)
+            if total is None:
+                total = jax.tree.map(jnp.zeros_like, values)
             return {n: jnp.where(inside == k, v, total[n]) for n, v in values.items()}, None
 
+        if size > _FEW:
+            # Each point takes a copy of its slab's parameters, and evaluates it alone.
+            k = jnp.clip(inside, first, first + size - 1)
+            return add(total, (jax.tree.map(lambda a: a[k - first], arrays), k))[0]
         if total is None:
             shapes = jax.eval_shape(at, jax.tree.map(lambda a: a[0], arrays), 0)
             total = {n: jnp.zeros(s.shape, s.dtype) for n, s in shapes.items()}
         return jax.lax.scan(add, total, (arrays, first + jnp.arange(size)))[0]
+
+    @property
+    def at_once(self) -> int | None:
+        return _COPIES if max(self.sizes) > _FEW else None
 
     def frames(self) -> Array | None:
         return None

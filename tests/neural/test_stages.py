@@ -12,6 +12,7 @@ import pytest
 
 import physml as pm
 from pdes import library
+from physml.methods import _time_slabs
 from physml.methods._handover import Previous, Series, handover
 from physml.networks import MLP
 from physml.optimizers import GaussNewton
@@ -41,6 +42,22 @@ def test_slabs_solve_heat_and_are_one_continuous_function(seed):
         np.testing.assert_allclose(gap, 0.0, atol=1e-11)
     assert solution.stats.iterations == sum(s["steps"] for s in solution.stats.extra["slabs"])
     assert [s["steps"] <= 20 for s in solution.stats.extra["slabs"]] == [True] * 3
+
+
+def test_many_slabs_are_evaluated_as_few(monkeypatch):
+    """Each point by its own slab alone, in parts, and by all slabs in turn."""
+    solution = pm.TimeSlabs(METHOD, 6).solve(HEAT, Run(steps=6))
+    fields = solution.representation
+    assert fields.at_once is not None
+    x = jnp.linspace(0.05, 0.95, 23)[:, None]
+    t = jnp.linspace(-0.1, 1.1, 23) * HEAT.time[1]
+    parts = [jax.lax.map(lambda p: fields.values(*p)["u"], (x, t), batch_size=5)]
+    parts += [solution["u"](x, t)]
+    monkeypatch.setattr(_time_slabs, "_FEW", 6)
+    assert fields.at_once is None
+    whole = jax.vmap(lambda y, s: fields.values(y, s)["u"])(x, t)
+    for part in parts:
+        np.testing.assert_allclose(part, whole, atol=1e-13)
 
 
 def test_interrupted_slabs_resume_to_the_same_end(tmp_path):
