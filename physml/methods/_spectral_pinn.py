@@ -172,8 +172,7 @@ class SpectralPINN(Method):
         if problem.dim > 1 or problem.time is None:
             return None
         # One function of time less than Gauss points, the constant included.
-        inner = functools.partial(OrthonormalSines, width=max(self.times - 2, 1))
-        return functools.partial(FourierSeries, harmonics=harmonics[0], inner=inner)
+        return _series(harmonics[0], max(self.times - 2, 1))
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
         return self.fit(problem, (), None, run)
@@ -203,6 +202,13 @@ class SpectralPINN(Method):
             since=since,
         )
         return _warned(solution)
+
+
+# Kept: the initialisation is compiled for each factory that is not the same object.
+@functools.cache
+def _series(harmonics: int, width: int) -> Any:
+    inner = functools.partial(OrthonormalSines, width=width)
+    return functools.partial(FourierSeries, harmonics=harmonics, inner=inner)
 
 
 # Of the size of a field: what the tests do not see is then no small error.
