@@ -70,6 +70,9 @@ METHODS: dict[str, Entry] = {
     "robust-vpinn": Entry("RobustVPINN", True, "weak residual in its dual norm", usual=False),
     "ritz": Entry("DeepRitz", True, "deep Ritz: the energy minimised", usual=False),
     "xpinn": Entry("XPINN", True, "subdomains joined by residuals", usual=False),
+    "spectral-pinn": Entry(
+        "SpectralPINN", True, "residual by its waves, for periodic boxes", usual=False
+    ),
     "fbpinn": Entry("FBPINN", True, "networks on overlapping windows", usual=False),
     "spinn": Entry("SPINN", True, "separable network on a grid, for boxes", usual=False),
 }

@@ -43,7 +43,8 @@ class SpectralPINN(Method):
     wave forgets: the residual's dual norm, and about the mean square of the solution's error (see
     `physml.losses.Spectral`). For stiff problems: in the mean square of r itself, an error of 10⁻⁷
     in a wave that decays at a rate of 10⁵ outweighs everything that a network has still to learn.
-    In `TimeSlabs(…, warm=False)` it keeps eight digits where a PINN keeps four.
+    In `TimeSlabs(…, warm=False)` it keeps eight digits where a PINN keeps four. Slabs are short: in
+    one the default network has `times − 1` functions of time, none faster than ±2 radians over it.
 
     Arguments:
         network: as for `PINN`. By default, for one direction and time, `FourierSeries` with
@@ -61,7 +62,8 @@ class SpectralPINN(Method):
     `stats.extra["dual_norm"]` has the root of the loss by field, an estimate of the error (root of
     the mean square) as far as the equation damps or keeps it, and "untested" the same of the waves
     that the grid sees and no test has: where it is larger, raise `harmonics`. "size" is that of the
-    field; beyond a hundredth of it `stats.notes` says that the solution is not resolved.
+    field; where one of them is beyond a hundredth of it, `stats.notes` says that the solution is
+    not converged, or not resolved.
 
     Raises:
         NotApplicable: a domain that is not a box with every direction periodic.
@@ -211,20 +213,28 @@ def _series(harmonics: int, width: int) -> Any:
     return functools.partial(FourierSeries, harmonics=harmonics, inner=inner)
 
 
-# Of the size of a field: what the tests do not see is then no small error.
-_UNSEEN = 1e-2
+# Of the size of a field: what the residual says is then no small error.
+_LARGE = 1e-2
 
 
 def _warned(solution: Solution) -> Solution:
-    """With a note where the residual is in waves that no test has."""
+    """With a note where the residual says that the solution is wrong."""
     extra = solution.stats.extra
-    notes = tuple(
-        f"NOT RESOLVED: waves of the residual of {name} that no test has make an error of about "
-        f"{unseen:.1e}, while {name} is of the size {extra['size'][name]:.1e}; raise harmonics, or "
-        "take a network without such waves"
-        for name, unseen in extra["untested"].items()
-        if unseen > _UNSEEN * extra["size"][name]
-    )
+    notes = []
+    for name, size in extra["size"].items():
+        missed, unseen = extra["dual_norm"][name], extra["untested"][name]
+        if missed > _LARGE * size:
+            notes.append(
+                f"NOT CONVERGED: the residual of {name} says that its error is about {missed:.1e}, "
+                f"while {name} is of the size {size:.1e}; train longer, on shorter slabs of time "
+                "(pm.TimeSlabs), or with a larger network"
+            )
+        if unseen > _LARGE * size:
+            notes.append(
+                f"NOT RESOLVED: waves of the residual of {name} that no test has make an error of "
+                f"about {unseen:.1e}, while {name} is of the size {size:.1e}; raise harmonics, or "
+                "take a network without such waves"
+            )
     stats = dataclasses.replace(solution.stats, notes=(*solution.stats.notes, *notes))
     return dataclasses.replace(solution, stats=stats) if notes else solution
 

@@ -57,6 +57,12 @@ def test_what_is_not_tested_is_reported(harmonics):
     assert 0.1 < absolute / rest < 10
 
 
+def test_a_time_that_is_too_long_for_the_network_is_reported():
+    problem = library.kuramoto_sivashinsky(length=20.0, end=20.0)
+    solution = pm.solve(problem, pm.SpectralPINN(harmonics=16), steps=6)
+    assert any("NOT CONVERGED: the residual of u" in note for note in solution.stats.notes)
+
+
 def test_the_dual_norm_is_about_the_error():
     """Few functions of time: a residual that the tests see."""
     problem = library.burgers_periodic(0.05, time=0.1)
