@@ -122,6 +122,29 @@ def test_two_components_that_exchange(seed):
     assert _error(solution, problem)[1] < 1e-6
 
 
+class Screened(pm.PDE):
+    """−u″ + u = 2 sin x + 5 cos 2x, solved by sin x + cos 2x."""
+
+    fields = {"u": pm.Scalar()}
+
+    def equations(self):
+        return {"u": pm.Balance(flux=(lambda p: -p.grad.u,), source=(self.load,))}
+
+    def load(self, p):
+        return 2 * jnp.sin(p.x[0]) + 5 * jnp.cos(2 * p.x[0]) - p.u
+
+
+def test_a_steady_problem():
+    """More parameters than tests: what is left is in the waves that it reports."""
+    problem = pm.Problem(Screened(), pm.Interval(0.0, 2 * np.pi, periodic=True))
+    method = pm.SpectralPINN(network=WIDE, harmonics=12, optimizer=pm.GaussNewton())
+    solution = pm.solve(problem, method, steps=30)
+    x = jnp.linspace(0.0, 6.0, 60)[:, None]
+    gap = np.asarray(solution["u"](x) - jnp.sin(x[:, 0]) - jnp.cos(2 * x[:, 0]))
+    assert np.abs(gap).max() < 1e-5
+    assert np.sqrt(np.mean(gap**2)) < 10 * solution.stats.extra["untested"]["u"]
+
+
 def test_a_coefficient_is_identified():
     truth = library.burgers_periodic(0.05, time=0.1)
     x, t = np.random.default_rng(0).random((40, 1)), 0.1 * np.random.default_rng(1).random(40)
