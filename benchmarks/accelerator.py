@@ -62,6 +62,9 @@ EVEN = functools.partial(
 
 CASES = {
     "burgers": in_time("burgers", pinn(32, 3, 12_000, power=1.0), 1e-8, 180.0),
+    "burgers on two slabs": in_time(
+        "burgers", pm.TimeSlabs(pinn(28, 3, 10_000, power=1.0), 2), 1e-8, 180.0
+    ),
     "allen-cahn": in_time(
         "allen-cahn",
         dataclasses.replace(neural_time.KINKED, network=EVEN, points=12_000, boundary_points=600),
