@@ -57,7 +57,8 @@ class SpectralPINN(Method):
         points: grid points in each direction; 5/2 a harmonic by default, of which products of two
             waves are seen by those that are tested, but for the last quarter. times: Gauss points
             in time, more than the functions of time that the network has.
-        constraints, weights, harmonics of the inputs, tolerance, seconds, dtype: as for `PINN`.
+        start_points: points at the start, where initial data are residuals.
+        constraints, weights, tolerance, seconds, dtype: as for `PINN`.
 
     `stats.extra["dual_norm"]` has the root of the loss by field, an estimate of the error (root of
     the mean square) as far as the equation damps or keeps it, and "untested" the same of the waves
@@ -67,6 +68,7 @@ class SpectralPINN(Method):
 
     Raises:
         NotApplicable: a domain that is not a box with every direction periodic.
+        ValueError: numbers that are not positive, or points that can't tell the harmonics apart.
 
     Sources: Du, Chalapathi and Krishnapriyan (2024), spectral losses; Rojas et al. (2024), dual
     norms.

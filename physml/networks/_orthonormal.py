@@ -16,7 +16,7 @@ _CUT = 1e4
 
 
 class OrthonormalSines(Network):
-    """u = A B φ(x), φ = (1, sin(ω (W x + b))), with B fixed such that the B φ are orthonormal.
+    """u = A B φ(x), φ = (1, sin(ε (W x + b))), with B fixed such that the B φ are orthonormal.
 
     A few slow sines span what a smooth function of time needs, but as they stand they are nearly
     dependent: a least-squares fit by them has a condition number of 10⁸ and more, and the
@@ -26,13 +26,16 @@ class OrthonormalSines(Network):
     **Arguments**
 
     - `width`: number of sines; as many independent functions, and a constant.
-    - `frequency`: ω. Of one input, the wᵢ are spread over (0, 1), one drawn in each of `width`
-      equal parts, and the sines are by turns even and odd; of several, directions and phases are
-      drawn too.
+    - `frequency`: the largest angular frequency ε|wᵢ| at the start. They are spread over
+      (0, frequency), one drawn in each of `width` equal parts. Of one input, the sines are by turns
+      odd and even; of several, directions and phases are drawn too.
+    - `mobility`: ε. A step of one size in W and A changes the frequencies by ε of it: sines that
+      move as fast as their coefficients bend the path of a fit which is otherwise nearly linear.
 
     A starts at zero, the network with it: a first step is a linear fit of A alone. Source: the
     start of a layer from data, Salimans and Kingma (2016), on all correlations in place of the
-    deviations.
+    deviations. Raises `ValueError` for a size below 1, or a frequency or mobility that is not
+    positive.
     """
 
     weight: Array
@@ -41,7 +44,6 @@ class OrthonormalSines(Network):
     basis: Frozen
     in_size: int = eqx.field(static=True)
     out_size: int = eqx.field(static=True)
-    frequency: float = eqx.field(static=True)
     mobility: float = eqx.field(static=True)
 
     def __init__(
@@ -55,8 +57,9 @@ class OrthonormalSines(Network):
         key: PRNGKeyArray,
     ):
         check_sizes(in_size, out_size, width=width)
-        if not frequency > 0:
-            raise ValueError(f"frequency must be > 0, got {frequency!r}.")
+        for name, value in (("frequency", frequency), ("mobility", mobility)):
+            if not value > 0:
+                raise ValueError(f"{name} must be > 0, got {value!r}.")
         sizes, directions, phases, places = jax.random.split(key, 4)
         size = (jnp.arange(width) + jax.random.uniform(sizes, (width,))) / width
         if in_size == 1:
@@ -76,7 +79,6 @@ class OrthonormalSines(Network):
         self.coefficients = jnp.zeros((out_size, width + 1))
         self.in_size = in_size
         self.out_size = out_size
-        self.frequency = float(frequency)
         self.mobility = float(mobility)
         _, values, right = jnp.linalg.svd(
             jnp.sqrt(mass)[:, None] * jax.vmap(self.features)(x), full_matrices=False

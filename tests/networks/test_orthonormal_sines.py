@@ -78,6 +78,7 @@ def test_one_step_of_gauss_newton_fits_a_smooth_function(seed):
     [
         ({"width": 0}, "width must be an integer of at least 1, got 0"),
         ({"frequency": 0.0}, "frequency must be > 0, got 0.0"),
+        ({"mobility": -1.0}, "mobility must be > 0, got -1.0"),
     ],
 )
 def test_bad_options(options, message):
