@@ -31,7 +31,8 @@ class Spectral(LeastSquares):
     while the plain mean of r² weights a fast wave by its rate squared.
 
     A batch has "fourier": x (E, Q, dim), t (E, Q), tests (T, Q, 1), sizes {field: (T · m,)},
-    times (E,) with the roots of the weights.
+    times (E,) with the roots of the weights. Of even or odd residuals the tests are the cosines
+    or the sines alone, and the points those of half a period.
 
     Sources: dual norms, Rojas et al. (2024); residuals by their Fourier coefficients, Du,
     Chalapathi and Krishnapriyan (2024).
@@ -85,44 +86,64 @@ def wavenumbers(harmonics: Sequence[int]) -> np.ndarray:
 
 
 def spectral_batch(
-    conditions: Collocation, harmonics: Sequence[int], points: Sequence[int], times: int
+    conditions: Collocation,
+    harmonics: Sequence[int],
+    points: Sequence[int],
+    times: int,
+    parity: str | None = None,
 ) -> dict[str, Any]:
     """Points, waves and their sizes: what `Spectral` takes as "fourier".
 
     Arguments:
         harmonics, points: largest wavenumber and grid points in each direction. times: Gauss
-            points of the time interval; a steady problem has one.
+            points of the time interval; a steady problem has one. parity: "even" or "odd" about
+            the ends of the only direction.
     """
     problem = conditions.problem
     low, high = problem.domain.bounds
     axes = [a + np.arange(n) / n * (b - a) for a, b, n in zip(low, high, points, strict=True)]
     x = np.stack([g.reshape(-1) for g in np.meshgrid(*axes, indexing="ij")], axis=1)
     k = wavenumbers(harmonics)
+    sizes = wave_sizes(problem, conditions.trial.shapes, jnp.asarray(x), jnp.asarray(k, float))
+    if parity is not None:
+        # Between the ends of half a period, where a test and its mirror image weigh the same.
+        half = (points[0] + 1) // 2
+        x = low + (np.arange(half)[:, None] + 0.5) / half * 0.5 * (high - low)
     angle = 2 * np.pi * ((x - low) / (high - low)) @ k[1:].T
     waves = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], axis=2).reshape(len(x), -1)
-    tests = np.concatenate([np.ones((len(x), 1)), waves], axis=1).T / len(x)
+    waves = np.concatenate([np.ones((len(x), 1)), waves], axis=1)
+    kept = _of_parity(parity, waves.shape[1])
+    tests = waves[:, kept].T / len(x)
     t, mass = np.zeros(1), np.ones(1)
     if problem.time is not None:
         start, end = problem.time
         nodes, mass = gauss_legendre(times)
         t, mass = start + 0.5 * (nodes + 1) * (end - start), 0.5 * mass
-    sizes = wave_sizes(problem, conditions.trial.shapes, jnp.asarray(x), jnp.asarray(k, float))
     return {
         "x": np.tile(x, (len(t), 1, 1)),
         "t": np.repeat(t[:, None], len(x), axis=1),
         "tests": tests[:, :, None],
         "times": np.sqrt(mass),
-        "sizes": {name: _by_phase(np.asarray(size)) for name, size in sizes.items()},
+        "sizes": {
+            name: _by_phase(np.asarray(size))[kept].reshape(-1) for name, size in sizes.items()
+        },
     }
 
 
 def _by_phase(size: np.ndarray) -> np.ndarray:
-    """sₖ (n, m) for the constant, and then for cosine and sine of each wave, (T · m,)."""
+    """sₖ (n, m) for the constant, and then for cosine and sine of each wave, (T, m)."""
     largest = size.max(axis=0)
     # A wave that the equation does not see, such as the mean of a periodic Poisson problem.
     floor = np.where(size > 1e-12 * largest, size, np.inf).min(axis=0)
     size = np.maximum(size, np.where(np.isfinite(floor), floor, 1.0))
-    return np.concatenate([size[:1], np.repeat(size[1:], 2, axis=0)]).reshape(-1)
+    return np.concatenate([size[:1], np.repeat(size[1:], 2, axis=0)])
+
+
+def _of_parity(parity: str | None, count: int) -> np.ndarray:
+    """Which of 1, cos θ, sin θ, cos 2θ, sin 2θ, …"""
+    if parity is None:
+        return np.arange(count)
+    return np.arange(2, count, 2) if parity == "odd" else np.append(0, np.arange(1, count, 2))
 
 
 @eqx.filter_jit

@@ -11,7 +11,7 @@ themselves.
 from ._composite import MultiscaleFourier, MultiStage, Scaled, SeparableNetwork
 from ._dense import Dense
 from ._enriched import Enriched
-from ._fourier_series import FourierSeries
+from ._fourier_series import FourierSeries, check_parity
 from ._inputs import FourierFeatures, Periodic, Rescale, Select
 from ._mlp import MLP, SIREN, ModifiedMLP
 from ._network import Frozen, Network, NetworkFactory, combine, partition
@@ -40,6 +40,7 @@ __all__ = [
     "Scaled",
     "Select",
     "SeparableNetwork",
+    "check_parity",
     "combine",
     "partition",
 ]

@@ -18,6 +18,9 @@ _START = 1e-3
 class FourierSeries(Network):
     """u = c₀ + Σₖ (aₖ cos kθ + bₖ sin kθ)/(1 + k), k = 1…harmonics, with c, a, b = inner(z).
 
+    `parity` "even" keeps c₀ and the cosines, "odd" the sines: of functions that are even or odd
+    about the ends of the period, and then about its middle as well.
+
     The inputs are (cos θ, sin θ, z): what `PINN` and other methods give a network of a problem
     that is periodic in its first direction, with z the time and the other directions. It suits
     solutions that are periodic and smooth but no simple function of x and t together: turbulence
@@ -27,13 +30,15 @@ class FourierSeries(Network):
     **Arguments**
 
     - `harmonics`: the largest wavenumber. What the solution has beyond it is missing.
-    - `inner`: architecture of the coefficients, (in_size − 2,) → ((2 harmonics + 1) · out_size,).
+    - `inner`: architecture of the coefficients, (in_size − 2,) → (n · out_size,), with n of
+      2 harmonics + 1, `harmonics` + 1 if even, or `harmonics` if odd.
+    - `parity`: "even" or "odd"; neither by default.
 
     The divisor only sets the spectrum at the start and the metric of steps: coefficients are free.
     The last of the `layers` of `inner` starts at a thousandth of its own initial values: the trial
     function is then nearly what the conditions hold, in a slab of time the state at its start, and
     the first step of Gauss–Newton nearly a linear fit.
-    Raises `ValueError` for fewer than three inputs.
+    Raises `ValueError` for fewer than three inputs, or another parity.
 
     Source: Xia, Böttcher and Chou (2023), spectrally adapted PINNs.
     """
@@ -42,6 +47,7 @@ class FourierSeries(Network):
     in_size: int = eqx.field(static=True)
     out_size: int = eqx.field(static=True)
     harmonics: int = eqx.field(static=True)
+    parity: str | None = eqx.field(static=True)
 
     def __init__(
         self,
@@ -50,9 +56,11 @@ class FourierSeries(Network):
         *,
         harmonics: int = 32,
         inner: NetworkFactory = MLP,
+        parity: str | None = None,
         key: PRNGKeyArray,
     ):
         check_sizes(in_size, out_size, harmonics=harmonics)
+        check_parity(parity)
         if in_size < 3:
             raise ValueError(
                 "FourierSeries takes cos θ and sin θ of a periodic direction and at least one more "
@@ -60,19 +68,41 @@ class FourierSeries(Network):
                 "Use a domain that is periodic in its first direction, and harmonics=1 of the "
                 "method."
             )
-        self.inner = _quiet(inner(in_size - 2, (2 * harmonics + 1) * out_size, key=key))
+        waves = {None: 2 * harmonics + 1, "even": harmonics + 1, "odd": harmonics}[parity]
+        self.inner = _quiet(inner(in_size - 2, waves * out_size, key=key))
         self.in_size = in_size
         self.out_size = out_size
         self.harmonics = harmonics
+        self.parity = parity
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x)
-        coefficients = self.inner(x[2:]).reshape(self.out_size, 2 * self.harmonics + 1)
+        coefficients = self.inner(x[2:]).reshape(self.out_size, -1)
         scale = 1 + jnp.arange(1, self.harmonics + 1, dtype=x.dtype)
-        a, b = jnp.split(coefficients[:, 1:], 2, axis=1)
+        waves = coefficients[:, -self._waves * self.harmonics :].reshape(
+            self.out_size, self._waves, self.harmonics
+        )
+        a, b = self._amplitudes(waves / scale)
         # The branch of θ is of no account, since every k is a whole number.
         theta = jnp.arctan2(x[1], x[0])
-        return coefficients[:, 0] + fourier_sum(theta, a / scale, b / scale)
+        value = fourier_sum(theta, a, b)
+        return value if self.parity == "odd" else coefficients[:, 0] + value
+
+    @property
+    def _waves(self) -> int:
+        return 2 if self.parity is None else 1
+
+    def _amplitudes(self, waves: Array) -> tuple[Array, Array]:
+        """Of cosines and sines."""
+        if self.parity is None:
+            return waves[:, 0], waves[:, 1]
+        own, none = waves[:, 0], jnp.zeros_like(waves[:, 0])
+        return (own, none) if self.parity == "even" else (none, own)
+
+
+def check_parity(parity: str | None) -> None:
+    if parity not in (None, "even", "odd"):
+        raise ValueError(f'parity must be "even", "odd" or None, got {parity!r}')
 
 
 def _quiet(network: Network) -> Network:

@@ -114,6 +114,35 @@ def test_the_loss_is_that_of_the_fourier_coefficients():
     assert found == pytest.approx(4.0 * weights @ share.sum(axis=1), rel=1e-10)
 
 
+@pytest.mark.parametrize("parity", ["even", "odd"])
+def test_half_a_period_of_a_residual_with_parity_has_the_same_loss(parity):
+    """And no tests but those of the parity, whose rows are those of the whole period."""
+    problem = pm.Problem(
+        library.diffusion.Heat(0.05),
+        pm.Interval(0.0, 3.0, periodic=True),
+        time=(0.0, 0.2),
+        initial={"u": 0.0},
+    )
+    w = 2 * np.pi / 3.0
+    wave = jnp.cos if parity == "even" else jnp.sin
+
+    def exact(x, t):
+        return wave(2 * w * x[0]) * (1 + t) + wave(w * x[0]) * jnp.exp(jnp.cos(w * x[0]) + t)
+
+    conditions, params = exact_collocation(problem, {"u": exact})
+
+    def rows(parity):
+        data = stacked(spectral_batch(conditions, (5,), (30,), 3, parity))
+        return np.asarray(Spectral(conditions).block("u", data).residual(params))
+
+    whole, half = rows(None).reshape(3, 11), rows(parity).reshape(3, -1)
+    kept, gone = ([0, 1, 3, 5, 7, 9], [2, 4, 6, 8, 10])
+    if parity == "odd":
+        kept, gone = gone, kept
+    np.testing.assert_allclose(half, whole[:, kept], atol=1e-12)
+    assert np.abs(half).max() > 0.1 and np.abs(whole[:, gone]).max() < 1e-12
+
+
 def test_sizes_of_components_that_exchange_and_of_a_constraint():
     """Schrödinger's real part changes the imaginary one; a divergence has no field of its own."""
     problem = library.schroedinger()

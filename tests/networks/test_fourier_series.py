@@ -35,6 +35,22 @@ def test_value_is_the_sum_of_the_series_and_derivatives_are_those_of_waves():
     np.testing.assert_array_equal(combine(*partition(network))(jnp.ones(3)), network(jnp.ones(3)))
 
 
+@pytest.mark.parametrize(("parity", "waves"), [("even", 6), ("odd", 5)])
+def test_parity_keeps_cosines_or_sines(parity, waves):
+    inner = partial(MLP, width=4, depth=1)
+    network = FourierSeries(3, 2, harmonics=5, inner=inner, parity=parity, key=KEY)
+    assert network.inner.out_size == 2 * waves
+    theta, z = 2.3, jnp.array(-0.4)
+    c = np.asarray(network.inner(z[None])).reshape(2, waves)
+    k = np.arange(1, 6)
+    sums = c[:, -5:] / (1 + k) @ (np.cos(k * theta) if parity == "even" else np.sin(k * theta))
+    expected = sums + c[:, 0] if parity == "even" else sums
+    value = _series(jnp.array(theta), z, network)
+    np.testing.assert_allclose(value, expected, rtol=1e-13)
+    mirrored = _series(jnp.array(2 * np.pi - theta), z, network)
+    np.testing.assert_allclose(mirrored, value if parity == "even" else -value, rtol=1e-12)
+
+
 @pytest.mark.parametrize("inner", [MLP, partial(MLP, factorisation=(1.0, 0.1)), pm.SIREN])
 def test_it_starts_at_a_thousandth_of_its_coefficients_network(inner):
     network = FourierSeries(3, 1, harmonics=4, inner=inner, key=KEY)
@@ -78,3 +94,5 @@ def test_the_number_of_inputs_is_checked():
         FourierSeries(2, 1, key=KEY)
     with pytest.raises(ValueError, match="harmonics must be an integer of at least 1, got 0"):
         FourierSeries(3, 1, harmonics=0, key=KEY)
+    with pytest.raises(ValueError, match='parity must be "even", "odd" or None, got \'both\''):
+        FourierSeries(3, 1, parity="both", key=KEY)

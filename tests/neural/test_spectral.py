@@ -30,6 +30,16 @@ def test_burgers_to_eight_digits_in_slabs(seed):
     assert _error(solution, problem)[1] < 1e-8
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_odd_solution_with_half_the_unknowns(seed):
+    problem = library.burgers_periodic(0.05, time=0.1)
+    inner = pm.SpectralPINN(harmonics=32, times=9, tolerance=1e-18, parity="odd")
+    solution = pm.solve(problem, pm.TimeSlabs(inner, 4, warm=False), seed=seed, steps=16)
+    # Seven sines of time, with a constant, for each wave; frequency and phase of each sine.
+    assert solution.stats.unknowns == 4 * (32 * 8 + 2 * 7)
+    assert _error(solution, problem)[1] < 1e-8
+
+
 def test_a_stiff_wave_at_the_start_does_not_hide_the_others():
     """Hyperdiffusion of waves 1 and 24, whose rates differ by 24⁴: the slow one is exact."""
     problem = pm.Problem(
@@ -164,6 +174,40 @@ def test_a_coefficient_is_identified():
     method = pm.SpectralPINN(harmonics=24, times=9)
     found = pm.fit(guess, observations, method, lambda pde: pde.nu, steps=15)
     assert float(found.numbers[0]) == pytest.approx(0.05, rel=1e-4)
+
+
+def test_a_parity_that_is_not_there():
+    interval = pm.Interval(0.0, 1.0, periodic=True)
+
+    def solve(pde, wave, **options):
+        problem = pm.Problem(
+            pde, interval, time=(0.0, 0.1), initial={"u": lambda x: wave(2 * jnp.pi * x[0])}
+        )
+        pm.solve(problem, pm.SpectralPINN(harmonics=8, times=5, **options), steps=1)
+
+    burgers = library.burgers_periodic(0.05).pde
+    with pytest.raises(ValueError, match=r"the value at the start of u is not even: .* at its mir"):
+        solve(burgers, jnp.sin, parity="even")
+    with pytest.raises(ValueError, match=r"the equation of u is not even: .* would not stay so"):
+        solve(burgers, jnp.cos, parity="even")
+    with pytest.raises(ValueError, match=r"the network of u is not odd: .*FourierSeries\(parity="):
+        solve(burgers, jnp.sin, parity="odd", network=WIDE)
+    with pytest.raises(ValueError, match='parity must be "even", "odd" or None, got 1'):
+        solve(burgers, jnp.sin, parity=1)
+    with pytest.raises(ValueError, match=r"parity is for one periodic direction, .* has 2"):
+        pm.solve(_carried_waves(), pm.SpectralPINN(parity="odd"), steps=1)
+
+
+def test_an_equilibrium_has_a_parity():
+    """Its residual is round-off, which has none."""
+    problem = pm.Problem(
+        library.diffusion.Heat(0.05),
+        pm.Interval(0.0, 1.0, periodic=True),
+        time=(0.0, 0.1),
+        initial={"u": 1.0},
+    )
+    solution = pm.solve(problem, pm.SpectralPINN(harmonics=4, times=5, parity="even"), steps=2)
+    assert float(solution["u"](jnp.array([0.3]), 0.1)) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_bad_input():
