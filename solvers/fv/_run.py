@@ -59,7 +59,7 @@ def evolve(method: Any, problem: Problem, system: Any) -> Solution:
             stepper=SSPRK3() if method.stepper is None else method.stepper,
             frames=on_device(times) if method.dt is None else frames,
             start=start,
-            slopes=system.rate,
+            slopes="rate",
             **control,
         )
     except SolverError as error:

@@ -46,6 +46,39 @@ class SSPRK3(diffrax.AbstractERK):
     def order(self, terms: Any) -> int:
         return 3
 
+    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
+        return None
+
+    def step(self, terms, t0, t1, y0, args, solver_state, made_jump):  # type: ignore[override]
+        """All stages in one loop: diffrax would compile the first one apart from the others."""
+        rows, table = np.zeros((3, 3)), self.tableau
+        for i, row in enumerate(table.a_lower):
+            rows[i + 1, : i + 1] = row
+        h = t1 - t0
+        control = terms.contr(t0, t1)
+
+        def stage(ks: Any, at: Any) -> tuple[Any, None]:
+            i, row, c = at
+            y = _moved(y0, row, ks)
+            k = terms.vf_prod(jnp.where(c == 1, t1, t0 + c * h), y, args, control)
+            return jax.tree.map(lambda all_, new: all_.at[i].set(new), ks, k), None
+
+        ks = jax.tree.map(lambda y: jnp.zeros((3, *jnp.shape(y)), jnp.result_type(y)), y0)
+        abscissae = jnp.asarray(np.append(0.0, table.c), jnp.result_type(t0, t1))
+        ks, _ = jax.lax.scan(stage, ks, (np.arange(3), jnp.asarray(rows), abscissae))
+        y1 = _moved(y0, table.b_sol, ks)
+        error = jax.tree.map(lambda k: _weighted(table.b_error, k), ks)
+        return y1, error, {"y0": y0, "y1": y1, "k": ks}, None, diffrax.RESULTS.successful
+
+
+def _moved(y0: Any, weights: Any, ks: Any) -> Any:
+    """y₀ + Σ wᵢ kᵢ."""
+    return jax.tree.map(lambda y, k: y + _weighted(weights, k), y0, ks)
+
+
+def _weighted(weights: Any, ks: Array) -> Array:
+    return jnp.tensordot(jnp.asarray(weights).astype(ks.dtype), ks, 1)
+
 
 class CFLController(diffrax.AbstractAdaptiveStepSizeController):
     """Steps that the system asks for: `system.stable_step(z, t)`, with the system as `args`.

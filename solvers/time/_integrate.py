@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import diffrax
 import equinox as eqx
@@ -59,7 +59,7 @@ def integrate(
     adjoint: diffrax.AbstractAdjoint | None = None,
     progress: diffrax.AbstractProgressMeter | None = None,
     start: Array | None = None,
-    slopes: Callable[[Array, Array], Array] | None = None,
+    slopes: Callable[[Array, Array], Array] | Literal["rate"] | None = None,
 ) -> Evolution:
     """d/dt m(z) = R(z, t) from time[0] to time[1].
 
@@ -75,7 +75,8 @@ def integrate(
         adjoint: how gradients are taken; by default diffrax.RecursiveCheckpointAdjoint, whose
             memory grows with the logarithm of the steps (steps are run again from checkpoints).
         start: z at the start, by default the system's own.
-        slopes: (z, t) -> ∂z/∂t, for interpolation; by default finite differences of the frames.
+        slopes: (z, t) -> ∂z/∂t, for interpolation, or "rate" for R(z, t) where m is the identity;
+            by default finite differences of the frames.
 
     Raises:
         SolverError: "step_too_small", "max_steps", "stage_not_converged", "not_finite", each
@@ -107,7 +108,7 @@ def integrate(
         controller,
         frame_times,
         max_steps,
-        adjoint or diffrax.RecursiveCheckpointAdjoint(),
+        adjoint or _adjoint(traced),
         progress or diffrax.NoProgressMeter(),
         slopes,
         traced,
@@ -201,7 +202,7 @@ def _run(
     if isinstance(stepper, ImplicitStepper):
         term: Any = SystemTerm(system)
     else:
-        term = diffrax.ODETerm(lambda t, z, args: args.rate(z, t))
+        term = diffrax.ODETerm(_rate)
     if frame_times is None:
         kept = diffrax.SubSaveAt(t0=True, steps=True)
     else:
@@ -232,7 +233,10 @@ def _run(
         times = jnp.where(used, times, t1)
     else:
         count = len(times)
-    given = None if slopes is None else jax.lax.map(lambda at: slopes(*at), (states, times))
+    given = None
+    if slopes is not None:
+        slope = (lambda z, t: _rate(t, z, system)) if slopes == "rate" else slopes
+        given = jax.lax.map(lambda at: slope(*at), (states, times))
     series = TimeSeries(times, states, given, count)
     if throw:
         end = found.ys["end"]
@@ -240,6 +244,17 @@ def _run(
             series, ~jnp.all(jnp.isfinite(end)), "[not_finite] the state is not finite at the end"
         )
     return series, found.stats, found.result, found.ts["end"][-1]
+
+
+# Each stage, and each pass over the loop, would trace the equations anew.
+@eqx.filter_jit
+def _rate(t: Any, z: Any, system: Any) -> Array:
+    return system.rate(z, t)
+
+
+def _adjoint(traced: bool) -> diffrax.AbstractAdjoint:
+    """What is compiled apart has no gradient: its loop needs no checkpoints, and is traced once."""
+    return diffrax.RecursiveCheckpointAdjoint() if traced else diffrax.ForwardMode()
 
 
 def _trim(series: TimeSeries) -> TimeSeries:
