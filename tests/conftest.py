@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import gc
 import os
 from pathlib import Path
@@ -17,6 +18,7 @@ os.environ.setdefault(
     "--xla_cpu_parallel_codegen_split_count=1",
 )
 
+import equinox.internal
 import jax
 import pytest
 
@@ -37,6 +39,7 @@ def _memory() -> float:
 
 
 MEMORY = _memory()
+_FORGOTTEN = []
 
 
 def pytest_configure(config):
@@ -47,6 +50,8 @@ def pytest_configure(config):
     # Where each operation was written is of no use here, and is compiled with it.
     jax.config.update("jax_traceback_in_locations_limit", 0)
     _keep_compilations(config)
+    _share_context()
+    _share_rounding()
     if os.environ.get("PHYSML_TEST_TYPES"):
         _check_annotations()
 
@@ -63,6 +68,24 @@ def _keep_compilations(config):
         folder = config.cache.mkdir(f"jax-{worker}")
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def _share_context():
+    """Lower all programs in one context of MLIR: to make one takes longer than a small program.
+
+    It keeps the constants of what was lowered in it, until `_bound_memory` lets it go.
+    """
+    with contextlib.suppress(ImportError, AttributeError):  # internals of JAX, which may move
+        from jax._src.interpreters import mlir
+
+        mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+        _FORGOTTEN.append(mlir.make_ir_context.cache_clear)
+
+
+def _share_rounding():
+    """diffrax steps from the end of time to the number below a hundred times in every program."""
+    with contextlib.suppress(AttributeError):  # internals of Equinox, which may move
+        equinox.internal.prevbefore = jax.jit(equinox.internal.prevbefore)
 
 
 def _check_annotations():
@@ -87,6 +110,8 @@ def _bound_memory():
     yield
     if _gigabytes() > MEMORY:
         jax.clear_caches()
+        for forget in _FORGOTTEN:
+            forget()
         gc.collect()
         _give_back()
 
