@@ -78,8 +78,16 @@ def _share_context():
     with contextlib.suppress(ImportError, AttributeError):  # internals of JAX, which may move
         from jax._src.interpreters import mlir
 
-        mlir.make_ir_context = functools.cache(mlir.make_ir_context)
-        _FORGOTTEN.append(mlir.make_ir_context.cache_clear)
+        make = mlir.make_ir_context
+        shared = functools.cache(make)
+
+        def choose():
+            # What is compiled while another program is lowered must not become a part of it.
+            return shared() if mlir.ir.Context.current is None else make()
+
+        choose()
+        mlir.make_ir_context = choose
+        _FORGOTTEN.append(shared.cache_clear)
 
 
 def _share_rounding():
