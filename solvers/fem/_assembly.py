@@ -51,6 +51,7 @@ class Integral(eqx.Module):
     def directions(self) -> tuple[Direction, ...]:
         return self.analysis.directions
 
+    @eqx.filter_jit
     def residual(self, out: Array, points: Array, z: Array, t: Array, extra: Any) -> Array:
         """Adds the integral against every basis function to `out`."""
 
@@ -63,6 +64,7 @@ class Integral(eqx.Module):
 
         return jax.lax.scan(lambda total, piece: (add(total, piece), None), out, self.batch)[0]
 
+    @eqx.filter_jit
     def tangent(
         self, out: Array, matrix: Array, points: Array, z: Array, t: Array, extra: Any
     ) -> tuple[Array, Array]:
@@ -80,6 +82,7 @@ class Integral(eqx.Module):
 
         return jax.lax.scan(body, (out, matrix), self.batch)[0]
 
+    @eqx.filter_jit
     def matrix(self, matrix: Array, points: Array, t: Array, extra: Any) -> Array:
         """Adds the tangent of an affine integral to the matrix's values."""
         if not (self.blocks and self.differentiated):

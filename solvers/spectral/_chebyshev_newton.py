@@ -42,7 +42,15 @@ class CollocationSystem(System):
         """A size of each unknown, to measure updates by; broadcasts against z."""
 
 
-# Traced once wherever it is used.
+# Traced once wherever they are used.
+
+
+@eqx.filter_jit
+def residual_of(system: CollocationSystem, z: Array, right: Array, t: Array, alpha: Array) -> Array:
+    """m(z) − α R(z, t) − right; in algebraic rows R(z, t)."""
+    return system.residual(z, right, t, alpha)
+
+
 @eqx.filter_jit
 def _factorise(system: CollocationSystem, z: Array, t: Array, alpha: Array) -> Any:
     return system.factorise(z, t, alpha)
@@ -59,7 +67,7 @@ def find_root(
     eps = jnp.finfo(guess.dtype).eps
 
     def update(z: Array, factors: Any) -> tuple[Array, Array]:
-        rows = system.residual(z, right, t, alpha)
+        rows = residual_of(system, z, right, t, alpha)
         step = -system.solve_factorised(factors, z, t, alpha, rows, _STEP)
         return z + step, jnp.max(jnp.abs(step) / system.scale(z))
 
@@ -97,7 +105,7 @@ def _find_root_jvp(primals: Any, tangents: Any) -> Any:
     z, size = find_root(system, right, t, alpha, guess)
 
     def at_root(system, right, t, alpha):
-        return system.residual(z, right, t, alpha)
+        return residual_of(system, z, right, t, alpha)
 
     _, change = eqx.filter_jvp(
         at_root, (system, right, t, alpha), (d_system, d_right, d_t, d_alpha)
@@ -160,7 +168,7 @@ def solve_steady(system: CollocationSystem, guess: Array) -> tuple[Array, Array,
     eps = jnp.finfo(guess.dtype).eps
 
     def newton_size(z: Array, factors: Any, at: Array) -> tuple[Array, Array]:
-        rows = fixed.residual(z, nothing, zero, one)
+        rows = residual_of(fixed, z, nothing, zero, one)
         step = -fixed.solve_factorised(factors, at, zero, one, rows, _STEP)
         size = jnp.max(jnp.abs(step) / fixed.scale(z + step))
         return step, jnp.where(jnp.isfinite(size), size, jnp.inf)

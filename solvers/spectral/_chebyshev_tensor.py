@@ -31,7 +31,12 @@ from solvers.spectral._chebyshev_layout import (
     rate_tangent,
     storage_at,
 )
-from solvers.spectral._chebyshev_newton import CollocationSystem, consistent, implicit_solve
+from solvers.spectral._chebyshev_newton import (
+    CollocationSystem,
+    consistent,
+    implicit_solve,
+    residual_of,
+)
 from solvers.spectral._chebyshev_parts import Part, boundary_parts, grid_nodes, multiplier_slots
 from solvers.time._semi_implicit import ImplicitExplicitSystem
 
@@ -273,7 +278,7 @@ class TensorSystem(CollocationSystem, ImplicitExplicitSystem):
 
     def factorise(self, z: Array, t: Array, alpha: Array) -> Factor:
         def rows(z: Array) -> Array:
-            return self.residual(z, jnp.zeros_like(z), t, alpha)
+            return residual_of(self, z, jnp.zeros_like(z), t, alpha)
 
         if not self.periodic:
             return DenseFactor.of(rows, z)
@@ -288,7 +293,7 @@ class TensorSystem(CollocationSystem, ImplicitExplicitSystem):
             return factors.solve(right)
 
         def rows(z: Array) -> Array:
-            return self.residual(z, jnp.zeros_like(z), t, alpha)
+            return residual_of(self, z, jnp.zeros_like(z), t, alpha)
 
         return krylov_solve(rows, z, factors, right, tolerance)
 

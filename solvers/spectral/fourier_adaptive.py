@@ -15,7 +15,7 @@ from solvers._result import SolverError
 from solvers.spectral.fourier_run import Cost, frame
 from solvers.spectral.fourier_solution import interpolation_error
 from solvers.spectral.fourier_system import FourierSystem
-from solvers.time._compiled import is_traced, timed_call
+from solvers.time._compiled import adjoint_of, is_traced, timed_call
 from solvers.time._imex import IMEX
 from solvers.time._ladder import FINEST, RUNGS, AdaptiveETDRK, Ladder
 from solvers.time._scheme import Scheme
@@ -151,6 +151,7 @@ def _adapt(
             ),
             stepsize_controller=ladder,
             max_steps=max_steps,
+            adjoint=adjoint_of(throw),
             throw=throw,
         )
     assert found.ts is not None and found.ys is not None

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from solvers.time._implicit import ImplicitStepper, measured_error, outcome
+from solvers.time._implicit import ImplicitStepper, measured_error, outcome, solution_of, storage_of
 
 
 class _Past(eqx.Module):
@@ -56,7 +56,7 @@ class BDF2(ImplicitStepper):
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> _Past:
         one = jnp.ones((), y0.dtype)
-        stored = jnp.zeros_like(terms.term.system.storage(y0, jnp.asarray(t0)))
+        stored = jnp.zeros_like(storage_of(terms.term.system, y0, jnp.asarray(t0)))
         return _Past(y0, stored, y0, one, one, jnp.zeros_like(y0), jnp.asarray(0))
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Array:
@@ -67,11 +67,11 @@ class BDF2(ImplicitStepper):
         h = t1 - t0
         count = jnp.where(made_jump, 0, past.count)
         ratio = jnp.where(count > 0, h / past.step, 0.0)
-        stored = system.storage(y0, t0)
+        stored = storage_of(system, y0, t0)
         right = ((1 + ratio) ** 2 * stored - ratio**2 * past.stored) / (1 + 2 * ratio)
         alpha = h * (1 + ratio) / (1 + 2 * ratio)
         guess, share = _predict(past, y0, h, count)
-        y1, solved = system.implicit_solve(right, t1, alpha, guess)
+        y1, solved = solution_of(system, right, t1, alpha, guess)
         ok = solved & jnp.all(jnp.isfinite(y1))
         error = measured_error(system, jnp.where(ok, share * jnp.abs(y1 - guess), jnp.inf))
         slope = (1 + 2 * ratio) * y1 - (1 + ratio) ** 2 * y0 + ratio**2 * past.before

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.core
@@ -18,6 +19,11 @@ _CAPACITY = 16
 def is_traced(*trees: Any) -> bool:
     """Whether any leaf is being traced, so that nothing concrete can be said of it."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def adjoint_of(traced: bool) -> diffrax.AbstractAdjoint:
+    """What is compiled apart has no gradient: its loop needs no checkpoints, and is traced once."""
+    return diffrax.RecursiveCheckpointAdjoint() if traced else diffrax.ForwardMode()
 
 
 @eqx.filter_jit

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array
 
 from solvers._system import System
-from solvers.time._implicit import ImplicitStepper, measured_error, outcome
+from solvers.time._implicit import ImplicitStepper, measured_error, outcome, solution_of, storage_of
 from solvers.time._tableau import (
     ALEXANDER2,
     ESDIRK32,
@@ -115,7 +115,7 @@ class DIRK(ImplicitStepper):
         weights, abscissae, first = _extended(self.tableau, self.embedded)
         count = len(abscissae)
         dtype = y0.dtype
-        start = system.storage(y0, t0)
+        start = storage_of(system, y0, t0)
         mask = system.algebraic()
         matrix, times = jnp.asarray(weights, dtype), jnp.asarray(abscissae, dtype)
         size = (count, *y0.shape)
@@ -130,8 +130,8 @@ class DIRK(ImplicitStepper):
             right = start + h * jnp.tensordot(below, rates, 1)
             moved = y0 + h * jnp.tensordot(below, slopes, 1)
             guess = moved + alpha * previous
-            value, solved = system.implicit_solve(right, t0 + times[i] * h, alpha, guess)
-            gained = (system.storage(value, t0 + times[i] * h) - right) / alpha
+            value, solved = solution_of(system, right, t0 + times[i] * h, alpha, guess)
+            gained = (storage_of(system, value, t0 + times[i] * h) - right) / alpha
             if mask is not None:
                 gained = jnp.where(mask, 0.0, gained)
             slope = (value - moved) / alpha

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from solvers._system import SplitSystem
-from solvers.time._split import SplitStepper, SplitTerm
+from solvers.time._split import SplitStepper, SplitTerm, once
 
 __all__ = ["ETDRK", "Blocks", "Diagonal", "SplitTerm", "phi_matrix", "phi_scalar"]
 
@@ -180,10 +180,10 @@ class ETDRK(SplitStepper):
         stages = STAGES[self.number]
         inside = system.inside()
         if inside is None:
-            return stages(self.coefficients, self.dt, system.nonlinear, t, z, n)[0], None
+            return stages(self.coefficients, self.dt, once(system.nonlinear), t, z, n)[0], None
         coefficients = jax.tree.map(inside.take, self.coefficients)
         n = None if n is None else inside.take(n)
-        new = stages(coefficients, self.dt, inside.nonlinear, t, inside.take(z), n)[0]
+        new = stages(coefficients, self.dt, once(inside.nonlinear), t, inside.take(z), n)[0]
         rest = self.coefficients[0](z)
         if inside.source is not None:
             rest = rest + self._constant(inside.source)

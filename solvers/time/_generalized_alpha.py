@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from solvers.time._implicit import ImplicitStepper, outcome
+from solvers.time._implicit import ImplicitStepper, outcome, solution_of, storage_of
 
 
 class _Stored(eqx.Module):
@@ -62,7 +62,7 @@ class GeneralizedAlpha(ImplicitStepper):
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> _Stored:
         start = jnp.asarray(t0)
-        return _Stored(terms.term.system.storage(y0, start), terms.vf(start, y0, args))
+        return _Stored(storage_of(terms.term.system, y0, start), terms.vf(start, y0, args))
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Array:
         return terms.vf(t0, y0, args)
@@ -76,8 +76,8 @@ class GeneralizedAlpha(ImplicitStepper):
         alpha = h * af * gamma / am
         right = stored + h * af * (1.0 - gamma / am) * rate
         middle = t0 + af * h
-        between, solved = system.implicit_solve(right, middle, alpha, y0)
-        force = (system.storage(between, middle) - right) / alpha
+        between, solved = solution_of(system, right, middle, alpha, y0)
+        force = (storage_of(system, between, middle) - right) / alpha
         mask = system.algebraic()
         if mask is not None:
             force = jnp.where(mask, 0.0, force)

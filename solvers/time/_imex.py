@@ -22,7 +22,7 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from solvers._system import SplitSystem
-from solvers.time._split import SplitInterpolation, SplitTerm, fitting, system_of
+from solvers.time._split import SplitInterpolation, SplitTerm, fitting, once, system_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ class IMEX(diffrax.AbstractAdaptiveSolver):
         return self._stages(system, t, z, self.dt, n)[0], None
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> Array:
-        return system_of(terms).nonlinear(y0, jnp.asarray(t0))
+        return once(system_of(terms).nonlinear)(y0, jnp.asarray(t0))
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Array:
         return terms.vf(t0, y0, args)
@@ -166,7 +166,7 @@ class IMEX(diffrax.AbstractAdaptiveSolver):
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):  # type: ignore[override]
         system, n0, h = system_of(terms), solver_state, t1 - t0
         y1, error = self._stages(system, t0, y0, h, n0)
-        n1 = system.nonlinear(y1, jnp.asarray(t1))
+        n1 = once(system.nonlinear)(y1, jnp.asarray(t1))
         dense = {"y0": y0, "y1": y1, "n0": n0, "n1": n1, "linear": self.linear}
         result = diffrax.RESULTS.successful if self.dt is None else fitting(h, self.dt)
         return y1, error, dense, n1, result
@@ -187,7 +187,9 @@ class IMEX(diffrax.AbstractAdaptiveSolver):
                 tableau.explicit[:, i].any() or tableau.weights[i] or tableau.error is not None
             )
             known = i == 0 and n0 is not None
-            value = n0 if known else system.nonlinear(stage, t + c * h) if needed_later else None
+            value = (
+                n0 if known else once(system.nonlinear)(stage, t + c * h) if needed_later else None
+            )
             sources.append(value)
             slopes.append(self.linear(stage))
         # Stiffly accurate: the last stage has L's part of the step already, without cancellation.

@@ -6,10 +6,31 @@ import abc
 from typing import Any, ClassVar
 
 import diffrax
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from solvers._system import System
+
+# Each stage, and each pass over a loop, would trace the equations anew.
+
+
+@eqx.filter_jit
+def rate_of(system: Any, z: Array, t: Any) -> Array:
+    """R(z, t), traced once in a program."""
+    return system.rate(z, t)
+
+
+@eqx.filter_jit
+def storage_of(system: Any, z: Array, t: Any) -> Array:
+    """m(z), traced once in a program."""
+    return system.storage(z, t)
+
+
+@eqx.filter_jit
+def solution_of(system: Any, right: Array, t: Any, alpha: Any, guess: Array) -> tuple[Array, Array]:
+    """The solution of a stage, traced once in a program."""
+    return system.implicit_solve(right, t, alpha, guess)
 
 
 class SystemTerm(diffrax.AbstractTerm):
@@ -18,7 +39,7 @@ class SystemTerm(diffrax.AbstractTerm):
     system: System
 
     def vf(self, t: Any, y: Any, args: Any) -> Array:
-        rate = self.system.rate(y, jnp.asarray(t))
+        rate = rate_of(self.system, y, jnp.asarray(t))
         mask = self.system.algebraic()
         return rate if mask is None else jnp.where(mask, 0.0, rate)
 

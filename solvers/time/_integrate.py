@@ -16,9 +16,9 @@ from jaxtyping import Array
 
 from solvers._result import SolverError
 from solvers._system import System
-from solvers.time._compiled import initial_state, is_traced, timed_call
+from solvers.time._compiled import adjoint_of, initial_state, is_traced, timed_call
 from solvers.time._dirk import esdirk4
-from solvers.time._implicit import ImplicitStepper, SystemTerm
+from solvers.time._implicit import ImplicitStepper, SystemTerm, rate_of
 from solvers.time._series import TimeSeries
 
 _BUDGET = 512 * 2**20
@@ -108,7 +108,7 @@ def integrate(
         controller,
         frame_times,
         max_steps,
-        adjoint or _adjoint(traced),
+        adjoint or adjoint_of(traced),
         progress or diffrax.NoProgressMeter(),
         slopes,
         traced,
@@ -202,7 +202,7 @@ def _run(
     if isinstance(stepper, ImplicitStepper):
         term: Any = SystemTerm(system)
     else:
-        term = diffrax.ODETerm(_rate)
+        term = diffrax.ODETerm(lambda t, z, args: rate_of(args, z, t))
     if frame_times is None:
         kept = diffrax.SubSaveAt(t0=True, steps=True)
     else:
@@ -235,7 +235,7 @@ def _run(
         count = len(times)
     given = None
     if slopes is not None:
-        slope = (lambda z, t: _rate(t, z, system)) if slopes == "rate" else slopes
+        slope = (lambda z, t: rate_of(system, z, t)) if slopes == "rate" else slopes
         given = jax.lax.map(lambda at: slope(*at), (states, times))
     series = TimeSeries(times, states, given, count)
     if throw:
@@ -244,17 +244,6 @@ def _run(
             series, ~jnp.all(jnp.isfinite(end)), "[not_finite] the state is not finite at the end"
         )
     return series, found.stats, found.result, found.ts["end"][-1]
-
-
-# Each stage, and each pass over the loop, would trace the equations anew.
-@eqx.filter_jit
-def _rate(t: Any, z: Any, system: Any) -> Array:
-    return system.rate(z, t)
-
-
-def _adjoint(traced: bool) -> diffrax.AbstractAdjoint:
-    """What is compiled apart has no gradient: its loop needs no checkpoints, and is traced once."""
-    return diffrax.RecursiveCheckpointAdjoint() if traced else diffrax.ForwardMode()
 
 
 def _trim(series: TimeSeries) -> TimeSeries:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from solvers.time._exponential import STAGES, etd_coefficients
-from solvers.time._split import SplitInterpolation, SplitTerm, system_of
+from solvers.time._split import SplitInterpolation, SplitTerm, once, system_of
 
 RUNGS = 20
 FINEST = 30  # positions are counted in steps T 2⁻³⁰ at the shortest, by 32 bits
@@ -73,7 +73,7 @@ class AdaptiveETDRK(diffrax.AbstractAdaptiveSolver):
         return self.number
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> Array:
-        return system_of(terms).nonlinear(y0, jnp.asarray(t0))
+        return once(system_of(terms).nonlinear)(y0, jnp.asarray(t0))
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Array:
         return terms.vf(t0, y0, args)
@@ -84,8 +84,8 @@ class AdaptiveETDRK(diffrax.AbstractAdaptiveSolver):
         rung = jnp.clip(jnp.round(exact).astype(jnp.int32), 0, self.rungs - 1)
         h = self.length * 0.5 ** (self.first + rung).astype(self.length.dtype)
         c = jax.tree.map(lambda row: row[rung], self.table)
-        y1, last = STAGES[self.number](c, h, system.nonlinear, t0, y0, n0)
-        n1 = system.nonlinear(y1, jnp.asarray(t1))
+        y1, last = STAGES[self.number](c, h, once(system.nonlinear), t0, y0, n0)
+        n1 = once(system.nonlinear)(y1, jnp.asarray(t1))
         error = c[-1](last - n1)
         dense = {"y0": y0, "y1": y1, "n0": n0, "n1": n1, "linear": self.linear}
         result = diffrax.RESULTS.where(

@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from solvers._system import SplitSystem
 from solvers.time._exponential import ETDRK
-from solvers.time._split import SplitStepper
+from solvers.time._split import SplitStepper, once
 
 _DIFFERENCES = {
     1: (1.0, -1.0),
@@ -76,7 +76,7 @@ class SBDF(SplitStepper):
 
     def proceed(self, system, t, z, memory, n=None) -> tuple[Array, Any]:
         a, b = _DIFFERENCES[self.number], _EXTRAPOLATION[self.number]
-        n = system.nonlinear(z, t) if n is None else n
+        n = once(system.nonlinear)(z, t) if n is None else n
         states, sources = ((), ()) if memory is None else memory[:2]
         known, found = (z, *states), (n, *sources)
         right = -sum(w * v for w, v in zip(a[1:], known, strict=True))

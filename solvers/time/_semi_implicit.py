@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from solvers._system import System
-from solvers.time._implicit import ImplicitStepper
+from solvers.time._implicit import ImplicitStepper, storage_of
 
 
 class ImplicitExplicitSystem(System):
@@ -87,7 +87,7 @@ class SBDF2(ImplicitStepper):
 
     def step(self, terms, t0, t1, y0, args, solver_state, made_jump):  # type: ignore[override]
         system, past, h = terms.term.system, solver_state, self.dt
-        stored, force = system.storage(y0, t0), system.explicit_rate(y0, t0)
+        stored, force = storage_of(system, y0, t0), system.explicit_rate(y0, t0)
         alpha = jnp.where(past.first, h, 2.0 * h / 3.0)
         later = (4.0 * stored - past.stored) / 3.0 + alpha * (2.0 * force - past.force)
         right = jnp.where(past.first, stored + h * force, later)
@@ -117,7 +117,7 @@ def sbdf2(
     factors = jax.lax.map(system.implicit_factor, alphas)
 
     def move(z: Array, _: Any) -> tuple[Array, None]:
-        right = system.storage(z, t) + short * system.explicit_rate(z, t)
+        right = storage_of(system, z, t) + short * system.explicit_rate(z, t)
         last = jax.tree.map(lambda a: a[2], factors)
         return z - last.solve(system.implicit_rows(z, right, t, alphas[2])), None
 

@@ -7,6 +7,8 @@ and `proceed`, for loops of its own without diffrax.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import diffrax
@@ -17,13 +19,23 @@ from jaxtyping import Array
 from solvers._system import SplitSystem
 
 
+@eqx.filter_jit
+def _called(function: Any, z: Array, t: Any) -> Array:
+    return function(z, t)
+
+
+def once(nonlinear: Callable[[Array, Any], Array]) -> Callable[[Array, Any], Array]:
+    """N(z, t), traced once in a program: each stage, and each pass over a loop, would trace it."""
+    return partial(_called, nonlinear)
+
+
 class SplitTerm(diffrax.AbstractTerm):
     """A `SplitSystem` as a diffrax term; its vector field is L z + N(z, t)."""
 
     system: SplitSystem
 
     def vf(self, t: Any, y: Any, args: Any) -> Array:
-        return self.system.linear()(y) + self.system.nonlinear(y, jnp.asarray(t))
+        return self.system.linear()(y) + once(self.system.nonlinear)(y, jnp.asarray(t))
 
     def contr(self, t0: Any, t1: Any, **kwargs: Any) -> Any:
         return t1 - t0
@@ -92,7 +104,7 @@ class SplitStepper(diffrax.AbstractSolver):
 
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> Any:
         system = system_of(terms)
-        return self.begin(system, t0, y0), system.nonlinear(y0, jnp.asarray(t0))
+        return self.begin(system, t0, y0), once(system.nonlinear)(y0, jnp.asarray(t0))
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Array:
         return terms.vf(t0, y0, args)
@@ -102,7 +114,7 @@ class SplitStepper(diffrax.AbstractSolver):
         memory, n0 = solver_state
         y1, memory = self.proceed(system, t0, y0, memory, n0)
         # Needed between the steps, and by the next step: it costs no evaluation more.
-        n1 = system.nonlinear(y1, jnp.asarray(t1))
+        n1 = once(system.nonlinear)(y1, jnp.asarray(t1))
         dense = {"y0": y0, "y1": y1, "n0": n0, "n1": n1, "linear": self.linear}
         return y1, None, dense, (memory, n1), fitting(t1 - t0, self.dt)
 
