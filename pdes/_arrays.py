@@ -15,6 +15,8 @@ def on_device(array: Any) -> Array:
 
     Of a NumPy array without a type `jnp.asarray` compiles a program for every new shape (JAX 0.10).
     """
+    if isinstance(array, jax.Array):
+        return array
     if not isinstance(array, np.ndarray):
         return jnp.asarray(array)
     return jnp.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype))

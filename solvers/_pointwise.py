@@ -11,6 +11,7 @@ is not known here, or is large (a network's layers), is done by `jax.vmap`.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -89,7 +90,7 @@ def at_points(
 def _apart(value: _Together) -> _Value:
     """By component, unless there are many."""
     shape = value.array.shape[:-1] if value.batched else np.shape(value.array)
-    if int(np.prod(shape)) > _MOST:
+    if math.prod(shape) > _MOST:
         return value
     known = isinstance(value.array, (np.ndarray, np.generic, float, int, bool))
     out = np.empty(shape, dtype=object)
@@ -122,7 +123,7 @@ def _joined(value: _Value, count: int, dtype: Any) -> Array:
             return value.array
         array = jnp.asarray(value.array, dtype)
         return jnp.broadcast_to(array[..., None], (*array.shape, count))
-    rows = [jnp.broadcast_to(jnp.asarray(e, dtype), (count,)) for e in value.ravel()]
+    rows = [_spread(jnp.asarray(e, dtype), (count,)) for e in value.ravel()]
     if value.shape == ():
         return rows[0]
     if not rows:
@@ -160,7 +161,7 @@ class _Evaluation:
             inner = inner if hasattr(inner, "consts") else ClosedJaxpr(inner, ())
             return self.run(inner, given)
         small = all(not isinstance(v, _Together) for v in given)
-        fits = all(int(np.prod(v.aval.shape)) <= _MOST for v in eqn.outvars)
+        fits = all(math.prod(v.aval.shape) <= _MOST for v in eqn.outvars)
         if small and fits:
             if name in _ELEMENTWISE:
                 return [_elementwise(eqn, given)]
@@ -231,7 +232,7 @@ def _one(eqn: Any, operands: list[Any]) -> Any:
     with_points = [o for o in operands if np.ndim(o)]
     if with_points:
         shape = with_points[0].shape
-        operands = [jnp.broadcast_to(on_device(o), shape) for o in operands]
+        operands = [_spread(o, shape) for o in operands]
         return eqn.primitive.bind(*operands, **eqn.params)
     if all(isinstance(o, (np.ndarray, np.generic)) for o in operands):
         if name in _ROUNDED_ALIKE and dtype.kind == "f":
@@ -240,6 +241,12 @@ def _one(eqn: Any, operands: list[Any]) -> Any:
         with jax.ensure_compile_time_eval():
             return np.asarray(eqn.primitive.bind(*(on_device(o) for o in operands), **eqn.params))
     return eqn.primitive.bind(*(on_device(o) for o in operands), **eqn.params)
+
+
+def _spread(operand: Any, shape: tuple[int, ...]) -> Any:
+    if isinstance(operand, jax.Array) and operand.shape == shape:
+        return operand
+    return jnp.broadcast_to(on_device(operand), shape)
 
 
 def _is(operand: Any, value: float) -> bool:
