@@ -16,13 +16,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array
-
 import physml as pm
-from benchmarks import neural_steady, neural_time
+from benchmarks import neural_steady, neural_time, neural_waves
 from benchmarks._neural import SEEDS, Curve, compile_all, waves
 from benchmarks._table import Checks, Row, row
 from pdes import Problem
@@ -60,86 +55,6 @@ def pinn(width: int, depth: int, points: int, **options: Any) -> pm.PINN:
     return neural_time.pinn(width, depth, points, **options)
 
 
-def odd_burgers() -> Problem:
-    """Burgers' problem as a periodic one: −sin πx and the solution are odd about both ends."""
-    walls = pm.library.burgers()
-    assert walls.time is not None
-    return Problem(
-        walls.pde,
-        pm.Interval(-1.0, 1.0, periodic=True),
-        time=walls.time,
-        initial={"u": lambda x: -jnp.sin(jnp.pi * x[0])},
-        name="burgers, odd",
-    )
-
-
-# Those beyond are gone at the first Gauss point of time.
-_MODES = 2048
-
-
-def data_by_heat(x: Array, t: Array) -> Array:
-    """v(x, t) with ∂v/∂t = 10⁻⁴ ∂²v/∂x² and v = x² cos πx at the start, periodic on [−1, 1].
-
-    Σ aₙ e^{−10⁻⁴(nπ)²t} cos nπx, where aₙ = ½(Iₙ₋₁ + Iₙ₊₁) with Iₘ = ∫ x² cos mπx dx =
-    4(−1)ᵐ/(mπ)², I₀ = 2/3. At t = 0 it would converge slowly, at the kink.
-    """
-    n = np.arange(_MODES + 1)
-
-    def integral(m: np.ndarray) -> np.ndarray:
-        return np.where(m == 0, 2 / 3, 4 * (-1.0) ** m / (np.maximum(np.abs(m), 1) * np.pi) ** 2)
-
-    amplitude = 0.5 * (integral(n - 1) + integral(n + 1))
-    amplitude[0] *= 0.5
-    waves = jnp.exp(-1e-4 * (np.pi * n) ** 2 * t) * jnp.cos(np.pi * n * x[0])
-    return jnp.where(t > 0, jnp.sum(amplitude * waves), x[0] ** 2 * jnp.cos(np.pi * x[0]))
-
-
-class FromHeat(pm.PDE):
-    """∂w/∂t = 10⁻⁴ ∇²w + 5u − 5u³ with u = w + v: Allen–Cahn's change of its data by heat."""
-
-    fields = {"w": pm.Scalar()}
-
-    def equations(self):
-        return {"w": pm.Balance(flux=(self.diffusion,), source=(self.reaction,))}
-
-    def diffusion(self, p):
-        return -1e-4 * p.grad.w
-
-    def reaction(self, p):
-        u = p.w + data_by_heat(p.x, p.t)
-        return 5 * u - 5 * u**3
-
-
-def allen_cahn_from_heat() -> Problem:
-    return Problem(
-        FromHeat(),
-        pm.Interval(-1.0, 1.0, periodic=True),
-        time=(0.0, 1.0),
-        initial={"w": 0.0},
-        name="allen-cahn from the heat equation",
-    )
-
-
-def _from_heat_error(problem: Problem) -> Callable[[Solution], float]:
-    """Of u = w + v, on the grid of `neural`."""
-    case = neural_time.CASES["allen-cahn"]
-    x, t = case.grid(case.problem())
-    known = np.asarray(jax.jit(lambda: jax.lax.map(lambda at: data_by_heat(*at), (x, t)))())
-    exact, _ = neural_time.reference("allen-cahn")
-
-    def error(solution: Solution) -> float:
-        found = np.asarray(solution["w"](x, t)) + known
-        return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
-
-    return error
-
-
-def waves_in_slabs(harmonics: int, count: int, parity: str) -> pm.TimeSlabs:
-    """Half a Fourier series by sines of time on slabs, its residual in the dual norm."""
-    inner = pm.SpectralPINN(harmonics=harmonics, parity=parity, tolerance=1e-18)
-    return pm.TimeSlabs(inner, count, warm=False)
-
-
 EVEN = functools.partial(
     pm.networks.Select,
     inputs=(0, 2, 4, -1),
@@ -159,22 +74,22 @@ CASES = {
     ),
     # The records by another way: a linear fit a step, of waves that are tested one by one.
     "burgers by odd waves": Large(
-        odd_burgers,
-        waves_in_slabs(512, 20, "odd"),
+        neural_waves.odd_burgers,
+        neural_waves.waves_in_slabs(600, 40, "odd"),
         lambda problem: functools.partial(neural_time.relative_l2, "burgers"),
         1e-8,
         180.0,
-        told="odd and periodic",
+        told=neural_waves.ODD,
     ),
     "allen-cahn by even waves": Large(
-        allen_cahn_from_heat,
-        waves_in_slabs(384, 10, "even"),
-        _from_heat_error,
+        neural_waves.allen_cahn_from_heat,
+        neural_waves.waves_in_slabs(384, 10, "even"),
+        lambda problem: neural_waves.from_heat_error,
         1e-6,
         180.0,
-        told="even in x; what the heat equation makes of the data is taken out",
+        told=neural_waves.EVEN,
     ),
-    "convection": in_time("convection", pm.TimeSlabs(pinn(80, 1, 2000), 10), budget=60.0),
+    "convection": in_time("convection", neural_time.slabs(4, 12, 20), budget=60.0),
     "wave": in_time("wave", waves(240, 30.0, 6000, 400, initial=1e4, boundary=1e4), budget=60.0),
     "kdv": in_time("kdv", neural_time.slabs(128, 12, 100), budget=120.0),
     "kuramoto-sivashinsky": in_time(
