@@ -87,7 +87,8 @@ class TimeSlabs(Method):
         self.check(problem)
         watch = Watch()
         edges = self._edges(problem)
-        length = float(edges[1] - edges[0])
+        # Without round-off: slabs of one length are one compiled program, in the next run as well.
+        length = float(f"{edges[1] - edges[0]:.14g}")
         done: list[Solution] = []
         method, terms = self.method, FEWEST
         for k in range(self.count):

@@ -1,0 +1,134 @@
+"""Burgers and Allen–Cahn by waves of one parity, one by one in the dual norm of their residual.
+
+Rows as in `neural_time`, with its references, grids of error and budgets, against the numbers that
+the table calls a stretch. What the method is told besides the problem stands in each row: that
+Burgers from −sin πx is periodic and odd, that Allen–Cahn is even, and, since its data have a kink
+at the ends of the period, what the heat equation makes of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+import physml as pm
+from benchmarks import neural_time
+from benchmarks._neural import seeds
+from benchmarks._table import Checks, Row
+from pdes import Problem
+from solvers import Solution
+
+ODD = "odd and periodic"
+EVEN = "even in x; what the heat equation makes of the data is taken out"
+
+
+def odd_burgers() -> Problem:
+    """Burgers' problem as a periodic one: −sin πx and the solution are odd about both ends."""
+    walls = pm.library.burgers()
+    assert walls.time is not None
+    return Problem(
+        walls.pde,
+        pm.Interval(-1.0, 1.0, periodic=True),
+        time=walls.time,
+        initial={"u": lambda x: -jnp.sin(jnp.pi * x[0])},
+        name="burgers, odd",
+    )
+
+
+# Those beyond are gone at the first Gauss point of time.
+_MODES = 2048
+
+
+def data_by_heat(x: Array, t: Array) -> Array:
+    """v(x, t) with ∂v/∂t = 10⁻⁴ ∂²v/∂x² and v = x² cos πx at the start, periodic on [−1, 1].
+
+    Σ aₙ e^{−10⁻⁴(nπ)²t} cos nπx, where aₙ = ½(Iₙ₋₁ + Iₙ₊₁) with Iₘ = ∫ x² cos mπx dx =
+    4(−1)ᵐ/(mπ)², I₀ = 2/3. At t = 0 it would converge slowly, at the kink.
+    """
+    n = np.arange(_MODES + 1)
+
+    def integral(m: np.ndarray) -> np.ndarray:
+        return np.where(m == 0, 2 / 3, 4 * (-1.0) ** m / (np.maximum(np.abs(m), 1) * np.pi) ** 2)
+
+    amplitude = 0.5 * (integral(n - 1) + integral(n + 1))
+    amplitude[0] *= 0.5
+    waves = jnp.exp(-1e-4 * (np.pi * n) ** 2 * t) * jnp.cos(np.pi * n * x[0])
+    return jnp.where(t > 0, jnp.sum(amplitude * waves), x[0] ** 2 * jnp.cos(np.pi * x[0]))
+
+
+class FromHeat(pm.PDE):
+    """∂w/∂t = 10⁻⁴ ∇²w + 5u − 5u³ with u = w + v: Allen–Cahn's change of its data by heat."""
+
+    fields = {"w": pm.Scalar()}
+
+    def equations(self):
+        return {"w": pm.Balance(flux=(self.diffusion,), source=(self.reaction,))}
+
+    def diffusion(self, p):
+        return -1e-4 * p.grad.w
+
+    def reaction(self, p):
+        u = p.w + data_by_heat(p.x, p.t)
+        return 5 * u - 5 * u**3
+
+
+def allen_cahn_from_heat() -> Problem:
+    return Problem(
+        FromHeat(),
+        pm.Interval(-1.0, 1.0, periodic=True),
+        time=(0.0, 1.0),
+        initial={"w": 0.0},
+        name="allen-cahn from the heat equation",
+    )
+
+
+@functools.cache
+def _heat() -> tuple[Array, Array, np.ndarray]:
+    """The grid of Allen–Cahn, and v there."""
+    case = neural_time.CASES["allen-cahn"]
+    x, t = case.grid(case.problem())
+    return x, t, np.asarray(jax.jit(lambda: jax.lax.map(lambda at: data_by_heat(*at), (x, t)))())
+
+
+def from_heat_error(solution: Solution) -> float:
+    """Of u = w + v."""
+    x, t, known = _heat()
+    exact, _ = neural_time.reference("allen-cahn")
+    found = np.asarray(solution["w"](x, t)) + known
+    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+
+
+def waves_in_slabs(harmonics: int, count: int, parity: str) -> pm.TimeSlabs:
+    """Half a Fourier series by sines of time on slabs, its residual in the dual norm."""
+    inner = pm.SpectralPINN(harmonics=harmonics, parity=parity, tolerance=1e-18)
+    return pm.TimeSlabs(inner, count, warm=False)
+
+
+def burgers() -> Iterable[Row]:
+    method = waves_in_slabs(400, 20, "odd")
+    error = functools.partial(neural_time.relative_l2, "burgers")
+    yield from seeds("burgers by odd waves", odd_burgers(), method, error, 1e-6, 300.0, note=ODD)
+
+
+def allen_cahn() -> Iterable[Row]:
+    method = waves_in_slabs(192, 10, "even")
+    yield from seeds(
+        "allen-cahn by even waves",
+        allen_cahn_from_heat(),
+        method,
+        from_heat_error,
+        1e-5,
+        300.0,
+        note=EVEN,
+    )
+
+
+CHECKS: Checks = {
+    "burgers by odd waves": burgers,
+    "allen-cahn by even waves": allen_cahn,
+}
