@@ -77,7 +77,7 @@ class TimeSlabs(Method):
         """The set-up of the first slab."""
         self.check(problem)
         edges = self._edges(problem)
-        return self.method.discretize(window(problem, edges[0], edges[1] - edges[0]))
+        return self.method.discretize(window(problem, edges[0], _length(edges)))
 
     def _edges(self, problem: Problem) -> np.ndarray:
         assert problem.time is not None
@@ -87,8 +87,7 @@ class TimeSlabs(Method):
         self.check(problem)
         watch = Watch()
         edges = self._edges(problem)
-        # Without round-off: slabs of one length are one compiled program, in the next run as well.
-        length = float(f"{edges[1] - edges[0]:.14g}")
+        length = _length(edges)
         done: list[Solution] = []
         method, terms = self.method, FEWEST
         for k in range(self.count):
@@ -127,6 +126,11 @@ class TimeSlabs(Method):
             report(_joined(problem, self, edges, [*before, current]), spent + seconds)
 
         return monitor
+
+
+def _length(edges: np.ndarray) -> float:
+    """Of a slab, without round-off, since slabs of another length are another compiled program."""
+    return float(f"{edges[1] - edges[0]:.14g}")
 
 
 # Slabs that are all evaluated at each point; and, where they are more, the points that are taken

@@ -72,8 +72,9 @@ def integrate(
         frames: how many states to keep, evenly spaced, or at which times; by default all
             accepted steps where they fit in half a gigabyte.
         controller: instead of fixed or adaptive steps by `dt`, `rtol` and `atol`.
-        adjoint: how gradients are taken; by default diffrax.RecursiveCheckpointAdjoint, whose
-            memory grows with the logarithm of the steps (steps are run again from checkpoints).
+        adjoint: how gradients are taken; by default, where they are, diffrax's
+            RecursiveCheckpointAdjoint, whose memory grows with the logarithm of the steps (steps
+            are run again from checkpoints).
         start: z at the start, by default the system's own.
         slopes: (z, t) -> ∂z/∂t, for interpolation, or "rate" for R(z, t) where m is the identity;
             by default finite differences of the frames.
