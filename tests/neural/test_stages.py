@@ -32,7 +32,7 @@ def equal(a, b):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_slabs_solve_heat_and_are_one_continuous_function(seed):
     slabs = pm.TimeSlabs(METHOD, 3)
-    solution = slabs.solve(HEAT, Run(seed=seed, steps=60))
+    solution = slabs.solve(HEAT, Run(seed=seed, steps=120))
     for t in (0.0, 0.2, 1 / 3, 0.5, 0.8, 1.0):
         exact = jax.vmap(lambda y, t=t: HEAT.exact_value("u", y, t))(X)
         np.testing.assert_allclose(solution["u"](X, t), exact, atol=2e-5)
@@ -41,7 +41,7 @@ def test_slabs_solve_heat_and_are_one_continuous_function(seed):
         gap = solution["u"](X, edge + 1e-13) - solution["u"](X, edge - 1e-13)
         np.testing.assert_allclose(gap, 0.0, atol=1e-11)
     assert solution.stats.iterations == sum(s["steps"] for s in solution.stats.extra["slabs"])
-    assert [s["steps"] <= 20 for s in solution.stats.extra["slabs"]] == [True] * 3
+    assert [s["steps"] <= 40 for s in solution.stats.extra["slabs"]] == [True] * 3
 
 
 def test_many_slabs_are_evaluated_as_few(monkeypatch):
