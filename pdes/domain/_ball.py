@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pdes.domain._base import Coordinates, Floats, check_label
 from pdes.domain._disk import check_ball
 from pdes.domain._mesh import Mesh
-from pdes.domain._solid import SolidDomain, Sphere, Surface
+from pdes.domain._solid import SolidDomain
+from pdes.domain._surfaces import Sphere, Surface
 
 
 class Ball(SolidDomain):

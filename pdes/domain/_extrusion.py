@@ -16,7 +16,8 @@ from pdes.domain._csg import curves_of, is_planar
 from pdes.domain._curves import Arc, Curve
 from pdes.domain._disk import Disk
 from pdes.domain._mesh import Mesh
-from pdes.domain._solid import Side, SolidDomain, Surface
+from pdes.domain._solid import SolidDomain
+from pdes.domain._surfaces import Side, Surface
 
 
 def planar_axes(axis: int) -> list[int]:

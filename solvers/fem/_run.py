@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pdes import Problem
-from solvers._newton import check_newton, residual_history
+from solvers._newton_outcome import check_newton, residual_history
 from solvers._result import SolverError
 from solvers.fem._system import FEMSystem
 from solvers.time import (
