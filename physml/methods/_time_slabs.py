@@ -40,9 +40,11 @@ class TimeSlabs(Method):
         method: a neural method such as `PINN`. count: number of slabs.
         warm: start each network from the one before (methods of one network).
 
-    The budget (or the steps) is shared evenly by the slabs; what one leaves over goes to the
-    others. A run with a directory keeps the finished slabs there, so that `resume` goes on in the
-    slab that was interrupted. `stats.extra["slabs"]` has the loss and the steps of each.
+    The steps are shared evenly by the slabs. Of the budget, slab k of n may use what is left until
+    k/n of it: time that earlier slabs left over is there for the next one that needs it (for a
+    program to be compiled, or a front that forms). After a delay, what is left is shared evenly. A
+    run with a directory keeps the finished slabs there, so that `resume` goes on in the slab that
+    was interrupted. `stats.extra["slabs"]` has the loss and the steps of each.
 
     Sources: Wight and Zhao (2021); Krishnapriyan et al. (2021), sequence-to-sequence learning.
 
@@ -105,7 +107,7 @@ class TimeSlabs(Method):
         """What the k-th slab may use, and where it keeps its files."""
         steps = None if run.steps is None else share(run.steps, self.count)[k]
         left = seconds_left(self.method, run, watch)
-        budget = None if left is None else left / (self.count - k)
+        budget = None if left is None else slab_budget(left, watch.seconds, k, self.count)
         return dataclasses.replace(
             run,
             budget=budget,
@@ -126,6 +128,12 @@ class TimeSlabs(Method):
             report(_joined(problem, self, edges, [*before, current]), spent + seconds)
 
         return monitor
+
+
+def slab_budget(left: float, spent: float, k: int, count: int) -> float:
+    """Seconds of the k-th slab, from 0: to its end in an even schedule, or its part of the rest."""
+    rest = count - k
+    return max(left - (left + spent) * (rest - 1) / count, left / rest)
 
 
 def _length(edges: np.ndarray) -> float:

@@ -44,6 +44,16 @@ def test_slabs_solve_heat_and_are_one_continuous_function(seed):
     assert [s["steps"] <= 40 for s in solution.stats.extra["slabs"]] == [True] * 3
 
 
+def test_time_that_slabs_leave_over_is_for_the_next_one():
+    budget = _time_slabs.slab_budget
+    # On time: a quarter each. Early by 15 s: all of them. Late: the rest in equal parts.
+    assert budget(100.0, 0.0, 0, 4) == pytest.approx(25.0)
+    assert budget(75.0, 25.0, 1, 4) == pytest.approx(25.0)
+    assert budget(90.0, 10.0, 1, 4) == pytest.approx(40.0)
+    assert budget(60.0, 40.0, 1, 4) == pytest.approx(20.0)
+    assert budget(30.0, 70.0, 3, 4) == pytest.approx(30.0)
+
+
 def test_many_slabs_are_evaluated_as_few(monkeypatch):
     """Each point by its own slab alone, in parts, and by all slabs in turn."""
     solution = pm.TimeSlabs(METHOD, 6).solve(HEAT, Run(steps=6))
