@@ -97,7 +97,9 @@ def compile_all(problem: Problem, method: Method, steps: int) -> None:
     if isinstance(method, pm.TimeSlabs):
         count = method.count
         if getattr(method.method, "resample", None) is None and problem.time is not None:
-            # All slabs are one program, and their points stay: the first three are enough.
+            # Their points stay. Later ones start from data with more waves, whose programs are
+            # others: all slabs once by a step each, and then the first three.
+            pm.solve(problem, method, seed=0, steps=count)
             edges, count = np.linspace(*problem.time, count + 1), min(count, 3)
             problem = _until(problem, float(edges[count]))
             method = dataclasses.replace(method, count=count)
