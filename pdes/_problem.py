@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,8 @@ class Problem(eqx.Module):
     _parts: tuple[str, ...] = eqx.field(static=True)
     _by_part: tuple[dict[str, FieldCondition], ...]
     pins: tuple[tuple[str, Any, Datum], ...]
+    # The last ones are the gauge's; those before are boundary conditions.
+    _gauge_pins: int = eqx.field(static=True)
     zero_mean: dict[str, float] = eqx.field(static=True)
     exact: dict[str, Datum]
     name: str = eqx.field(static=True)
@@ -87,10 +90,14 @@ class Problem(eqx.Module):
         self._parts, self._by_part = tuple(conditions), tuple(conditions.values())
         self.zero_mean, gauge_pins = _gauges(forms, gauge or {})
         self.pins = tuple(_pin(pin, forms, domain) for pin in (*pins, *gauge_pins))
+        self._gauge_pins = len(gauge_pins)
         self.exact = _exact(forms, domain, exact or {})
+        self._check(forms)
+
+    def _check(self, forms: dict[str, Form]) -> None:
         self._check_data()
         fixed = set(self.zero_mean) | {pin[0] for pin in self.pins}
-        free = undetermined_fields(forms, conditions, fixed, self.time is None)
+        free = undetermined_fields(forms, self.conditions, fixed, self.time is None)
         if free:
             raise ValueError(
                 f"the field {free[0]!r} is fixed only up to a constant: no condition prescribes "
@@ -147,17 +154,83 @@ class Problem(eqx.Module):
         return self.exact[field](x, jnp.asarray(t, x.dtype))
 
     def replace(self, **changes: Any) -> Problem:
-        """A copy with another pde or already checked data, for inverse problems and families."""
-        names, values = list(changes), list(changes.values())
-        for name in names:
-            if name not in self.__dataclass_fields__:
-                raise ValueError(f"a problem has no attribute {name!r}")
-        return eqx.tree_at(
-            lambda problem: [getattr(problem, name) for name in names],
-            self,
-            values,
-            is_leaf=lambda leaf: leaf is None,
-        )
+        """A copy with other arguments of the constructor, checked as there.
+
+        Arguments:
+            changes: any of pde, time, initial, initial_rate, boundary, gauge, exact, name, spelled
+                as for `Problem`; what is given replaces the old as a whole. The known solution is
+                left out where the equations or data change, unless a new one is given.
+
+        Raises:
+            ValueError: another domain, whose parts and regions the data would have to name anew; an
+                unknown argument; equations of other fields without their boundary conditions; or
+                what `Problem` refuses.
+        """
+        self._check_changes(changes)
+        pde = changes.get("pde", self.pde)
+        if not isinstance(pde, PDE):
+            raise TypeError(f"replace(pde=…) needs a pm.PDE, got {pde!r}")
+        pde = _bind_regions(pde, self.domain) if "pde" in changes else pde
+        forms = pde.forms(self.dim)
+        if "pde" in changes:
+            for form in forms.values():
+                form.check_shapes()
+        time = _check_time(changes["time"]) if "time" in changes else self.time
+        # A field that does not evolve any more takes no data of the start.
+        starts = [
+            changes[label] or {}
+            if label in changes
+            else {n: u for n, u in getattr(self, label).items() if _takes(forms, time, label, n)}
+            for label in ("initial", "initial_rate")
+        ]
+        new: dict[str, Any] = {"pde": pde, "time": time, "name": changes.get("name") or self.name}
+        new["initial"], new["initial_rate"] = _initial_data(forms, self.domain, time, *starts)
+        kept = len(self.pins) - self._gauge_pins
+        pins, gauge_pins = self.pins[:kept], self.pins[kept:]
+        if "boundary" in changes:
+            conditions, found = _boundary_data(forms, self.domain, changes["boundary"] or {})
+            new["_parts"], new["_by_part"] = tuple(conditions), tuple(conditions.values())
+            pins = tuple(_pin(pin, forms, self.domain) for pin in found)
+        if "gauge" in changes:
+            new["zero_mean"], found = _gauges(forms, changes["gauge"] or {})
+            gauge_pins = tuple(_pin(pin, forms, self.domain) for pin in found)
+        new["pins"], new["_gauge_pins"] = (*pins, *gauge_pins), len(gauge_pins)
+        if "exact" in changes:
+            new["exact"] = _exact(forms, self.domain, changes["exact"] or {})
+        elif changes.keys() & {"pde", "initial", "initial_rate", "boundary", "gauge"}:
+            new["exact"] = {}
+        made = self._copied(**new)
+        made._check(forms)
+        return made
+
+    def _check_changes(self, changes: dict[str, Any]) -> None:
+        if "domain" in changes:
+            raise ValueError(
+                "replace takes no domain, since conditions and materials are by the names of the "
+                "old one: make a new Problem"
+            )
+        unknown = sorted(changes.keys() - set(_REPLACEABLE))
+        if unknown:
+            raise ValueError(
+                f"replace: a problem has no argument {unknown[0]!r}; it takes "
+                f"{', '.join(_REPLACEABLE)}"
+            )
+        fields = getattr(changes.get("pde"), "fields", None)
+        if isinstance(changes.get("pde"), PDE) and fields is not None and "boundary" not in changes:
+            old, new = sorted(self.pde.fields), sorted(fields)
+            if old != new:
+                raise ValueError(
+                    f"replace: the new equations are of {new}, the conditions of {old}; give "
+                    "boundary= as well"
+                )
+
+    def _copied(self, **values: Any) -> Problem:
+        """A copy with attributes that have been checked already, or need no check."""
+        made = object.__new__(Problem)
+        for field in dataclasses.fields(Problem):
+            value = values[field.name] if field.name in values else getattr(self, field.name)
+            object.__setattr__(made, field.name, value)
+        return made
 
     def _check_data(self) -> None:
         """Samples all data and refuses values that are not finite; skipped while tracing."""
@@ -177,6 +250,17 @@ class Problem(eqx.Module):
                     if isinstance(condition.value, Datum) and condition.any_essential:
                         what = f"{condition.kinds[0]} on {part!r}, field {name!r}"
                         check_finite(condition.value, sample.points, times, what)
+
+
+_REPLACEABLE = ("pde", "time", "initial", "initial_rate", "boundary", "gauge", "exact", "name")
+
+
+def _takes(forms: dict[str, Form], time: Any, label: str, name: str) -> bool:
+    """Whether a field has data of the start."""
+    form = forms.get(name)
+    if time is None or form is None:
+        return False
+    return form.has_inertia or (label == "initial" and form.has_storage)
 
 
 def _check_time(time: Any) -> tuple[float, float] | None:
@@ -209,8 +293,8 @@ def _bind_regions(pde: PDE, domain: Domain) -> PDE:
 
 
 def _initial_data(forms, domain, time, initial, initial_rate):
-    evolving = [n for n, f in forms.items() if time and (f.has_storage or f.has_inertia)]
-    inertial = [n for n, f in forms.items() if time and f.has_inertia]
+    evolving = [n for n in forms if _takes(forms, time, "initial", n)]
+    inertial = [n for n in forms if _takes(forms, time, "initial_rate", n)]
     for label, given, wanted in (
         ("initial", initial, evolving),
         ("initial_rate", initial_rate, inertial),

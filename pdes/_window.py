@@ -64,10 +64,7 @@ def window(
         },
     }
     # All of it has been checked when the problem was made: nothing is resolved again.
-    made = object.__new__(Problem)
-    for field in dataclasses.fields(Problem):
-        object.__setattr__(made, field.name, own.get(field.name, getattr(problem, field.name)))
-    return made
+    return problem._copied(**own)
 
 
 def _data(problem: Problem, given: dict[str, Datum], new: Mapping[str, Callable] | None):

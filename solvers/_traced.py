@@ -107,7 +107,7 @@ def with_programs(problem: Problem) -> Problem:
         program = traced(lambda *given: jnp.asarray(function(*given), x.dtype), *arguments)
         return Datum(None, _OfPoint(program), node.arity, node.shape)
 
-    bare = problem.replace(exact={})
+    bare = problem._copied(exact={})
     return jax.tree.map(by_program, bare, is_leaf=lambda node: isinstance(node, Datum))
 
 

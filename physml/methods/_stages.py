@@ -110,13 +110,14 @@ def _finished(method: Any, problem: Problem, run: Run) -> Solution | None:
 
 
 def joined_stats(parts: list[Stats], label: str, unknowns: int) -> Stats:
-    """The cost of all stages together; `extra[label]` has the loss, steps and seconds of each."""
+    """The cost of all stages together; `extra[label]` has the loss and outcome of each."""
     history, seconds, steps = [], 0.0, 0
     for part in parts:
         history += [(seconds + s, steps + k, loss) for s, k, loss in part.history]
         seconds, steps = seconds + part.run_seconds, steps + part.iterations
     each = [
         {"loss": s.extra.get("loss"), "steps": s.iterations, "seconds": s.run_seconds}
+        | {name: s.extra[name] for name in ("status", "dual_norm") if name in s.extra}
         for s in parts
     ]
     return Stats(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ from physml.methods._stages import (
     stage_folder,
     warm_started,
 )
-from solvers import Method, Representation, Run, Solution
+from solvers import Method, Representation, Run, Solution, Stats
 
 
 class TimeSlabs(Method):
@@ -44,7 +45,11 @@ class TimeSlabs(Method):
     k/n of it: time that earlier slabs left over is there for the next one that needs it (for a
     program to be compiled, or a front that forms). After a delay, what is left is shared evenly. A
     run with a directory keeps the finished slabs there, so that `resume` goes on in the slab that
-    was interrupted. `stats.extra["slabs"]` has the loss and the steps of each.
+    was interrupted.
+
+    `stats.extra["slabs"]` has the loss, the steps and the outcome of each. Since errors are carried
+    on, `stats.notes` says which slabs were cut off far from where others ended, and which have a
+    warning of their own; estimates by slab (`SpectralPINN`) are added up over the slabs.
 
     Sources: Wight and Zhao (2021); Krishnapriyan et al. (2021), sequence-to-sequence learning.
 
@@ -205,7 +210,75 @@ def _joined(problem: Problem, method: Method, edges: np.ndarray, done: list[Solu
     fields = SlabFields(groups, sizes, jnp.asarray(edges[: len(done) + 1]))
     stats = [s.stats for s in done]
     joined = joined_stats(stats, "slabs", sum(s.unknowns for s in stats))
+    joined = dataclasses.replace(
+        joined,
+        notes=(*_notes_by_slab(stats), *_cut_off(stats)),
+        extra=joined.extra | _added_up(stats),
+    )
     return Solution(problem, fields, method, joined, tuple(s.parameters for s in done))
+
+
+def _notes_by_slab(stats: list[Stats]) -> list[str]:
+    """The notes: those of all slabs as they are, of others the first of a kind and its slabs."""
+    everywhere = set.intersection(*(set(s.notes) for s in stats))
+    kinds: dict[str, tuple[str, list[int]]] = {}
+    for k, slab in enumerate(stats, start=1):
+        for note in dict.fromkeys(slab.notes):
+            # What differs from slab to slab is its numbers.
+            kind = note if note in everywhere else re.sub(r"\d[\d.e+-]*", "0", note)
+            kinds.setdefault(kind, (note, []))[1].append(k)
+    return [
+        note if note in everywhere else f"{_slabs(which, len(stats))}: {note}"
+        for note, which in kinds.values()
+    ]
+
+
+def _slabs(which: list[int], count: int) -> str:
+    """Names of slabs, counted from 1."""
+    if len(which) == 1:
+        return f"slab {which[0]} of {count}"
+    if len(which) == count:
+        return f"each slab, such as 1 of {count}"
+    if len(which) > _NAMED:
+        shown = ", ".join(map(str, which[:_NAMED]))
+        return f"slabs {shown}, … ({len(which)} of {count})"
+    return f"slabs {', '.join(map(str, which[:-1]))} and {which[-1]} of {count}"
+
+
+_NAMED = 5
+# Times the middle loss of all slabs: far from where the others ended.
+_FAR = 1e3
+
+
+def _cut_off(stats: list[Stats]) -> list[str]:
+    """A note of slabs whose budget ended far from where the others did."""
+    losses = np.array([s.extra.get("loss", np.nan) for s in stats])
+    if len(stats) < 3 or not np.isfinite(losses).all():
+        return []
+    middle = float(np.median(losses))
+    ended = [s.extra.get("status") in ("seconds", "steps") for s in stats]
+    far = [k for k, loss in enumerate(losses) if ended[k] and loss > _FAR * middle]
+    if not far:
+        return []
+    worst = max(far, key=lambda k: losses[k])
+    return [
+        f"NOT CONVERGED in {_slabs([k + 1 for k in far], len(stats))}: the budget ended at a loss "
+        f"of {losses[worst]:.1e} in slab {worst + 1}, the middle one is {middle:.1e}, and the "
+        "error is carried on; give more time, or shorter slabs"
+    ]
+
+
+def _added_up(stats: list[Stats]) -> dict[str, Any]:
+    """Estimates of the error that slabs have each by field, in sum, as one carries it to the next.
+
+    What the equation damps or amplifies on the way they do not know.
+    """
+    found: dict[str, Any] = {}
+    for label in ("dual_norm", "untested"):
+        if all(label in s.extra for s in stats):
+            fields = stats[-1].extra[label]
+            found[label] = {n: sum(float(s.extra[label][n]) for s in stats) for n in fields}
+    return found
 
 
 def _grouped(parts: list[Representation]) -> tuple[tuple[Any, ...], tuple[int, ...]]:

@@ -123,7 +123,7 @@ def defect_problem(problem: Problem, known: Representation) -> Problem:
     parts = tuple({n: condition(c) for n, c in by.items()} for by in problem._by_part)
     pins = tuple((n, x, _Gap(datum, known, n)) for n, x, datum in problem.pins)
     initial = {n: _Start(u, known, n, start) for n, u in problem.initial.items()}
-    return problem.replace(
+    return problem._copied(
         pde=Defect(problem.pde, known, problem.steady),
         _by_part=parts,
         pins=pins,

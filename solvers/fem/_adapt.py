@@ -165,7 +165,7 @@ def _refined(problem: Problem, found: Estimate, marking: float) -> tuple[Mesh, P
         return isinstance(node, CellData)
 
     if any(by_cell(node) for node in jax.tree.leaves(problem.pde, is_leaf=by_cell)):
-        problem = problem.replace(
+        problem = problem._copied(
             pde=jax.tree.map(
                 lambda node: CellData(node.values[rows]) if by_cell(node) else node,
                 problem.pde,

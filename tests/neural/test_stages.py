@@ -16,7 +16,7 @@ from physml.methods import _time_slabs
 from physml.methods._handover import Previous, Series, handover
 from physml.networks import MLP
 from physml.optimizers import GaussNewton
-from solvers import Representation, Run
+from solvers import Representation, Run, Stats
 
 SMALL = functools.partial(MLP, width=8, depth=2)
 HEAT = library.heat()
@@ -52,6 +52,48 @@ def test_time_that_slabs_leave_over_is_for_the_next_one():
     assert budget(90.0, 10.0, 1, 4) == pytest.approx(40.0)
     assert budget(60.0, 40.0, 1, 4) == pytest.approx(20.0)
     assert budget(30.0, 70.0, 3, 4) == pytest.approx(30.0)
+
+
+def _slab(loss, status="target", notes=(), **extra):
+    return Stats(1, 0.0, 1.0, 5, notes=notes, extra={"loss": loss, "status": status, **extra})
+
+
+def test_a_slab_that_is_cut_off_is_named():
+    cut_off = _time_slabs._cut_off
+    early = [_slab(1e-12), _slab(2e-5, "seconds"), _slab(3e-12), _slab(2e-12)]
+    (note,) = cut_off(early)
+    assert note.startswith("NOT CONVERGED in slab 2 of 4: the budget ended at a loss of 2.0e-05")
+    # None is far from the others; or it ended by itself, and its loss is what it can do.
+    assert cut_off([_slab(1e-6, "seconds"), _slab(2e-5, "seconds"), _slab(1e-5, "seconds")]) == []
+    assert cut_off([_slab(1e-12), _slab(2e-5, "stalled"), _slab(3e-12)]) == []
+
+
+def test_notes_of_slabs_are_told_once():
+    every, other = "exact by construction: u", "the target loss was reached after {} steps"
+    stats = [
+        _slab(1e-9, notes=(every, other.format(3))),
+        _slab(1e-9, notes=(every, other.format(4), "Cholesky of 5")),
+        _slab(1e-9, notes=(every, other.format(3), "NOT CONVERGED: about 1.5e-01")),
+    ]
+    assert _time_slabs._notes_by_slab(stats) == [
+        every,
+        "each slab, such as 1 of 3: " + other.format(3),
+        "slab 2 of 3: Cholesky of 5",
+        "slab 3 of 3: NOT CONVERGED: about 1.5e-01",
+    ]
+    names = _time_slabs._slabs
+    assert names([1, 4], 9) == "slabs 1 and 4 of 9"
+    assert names(list(range(1, 8)), 9) == "slabs 1, 2, 3, 4, 5, … (7 of 9)"
+
+
+def test_estimates_of_slabs_add_up():
+    method = pm.TimeSlabs(pm.SpectralPINN(harmonics=8), 3, warm=False)
+    problem = pm.library.burgers_periodic(nu=0.1).replace(time=(0.0, 0.3))
+    extra = method.solve(problem, Run(steps=9)).stats.extra
+    each = [slab["dual_norm"]["u"] for slab in extra["slabs"]]
+    assert len(each) == 3 and min(each) > 0
+    assert extra["dual_norm"]["u"] == pytest.approx(sum(each))
+    assert extra["untested"]["u"] > 0
 
 
 def test_many_slabs_are_evaluated_as_few(monkeypatch):

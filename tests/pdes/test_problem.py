@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import pdes
+import physml as pm
 from pdes import Balance, Constraint, Definition, Dirichlet, Interval, Rectangle
 from pdes.library import Burgers, Heat, NavierStokes, Poisson, Stokes
 
@@ -251,3 +252,97 @@ def test_constraint_takes_no_flux_condition():
             Rectangle(),
             boundary={"all": [Dirichlet(u=0.0), pdes.Neumann(p=0.0)]},
         )
+
+
+def _start(x):
+    return jnp.sin(jnp.pi * x[0])
+
+
+class TestReplace:
+    """A copy with other arguments is the problem that the constructor makes of them."""
+
+    def heat(self, kappa=1.0, **changes):
+        given = {
+            "time": (0.0, 1.0),
+            "initial": {"u": _start},
+            "boundary": {"all": pm.Dirichlet(u=0.0)},
+            "exact": {"u": lambda x, t: jnp.exp(-t)},
+        }
+        return pm.Problem(pm.library.Heat(kappa=kappa), pm.Interval(0.0, 1.0), **given | changes)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"time": (0.5, 2.0)},
+            {"initial": {"u": 3.0}},
+            {"boundary": {"left": pm.Dirichlet(u=1.0), "right": pm.Neumann(u=2.0)}},
+            {"name": "other", "exact": {"u": 0.5}},
+        ],
+        ids=str,
+    )
+    def test_as_made_anew(self, changes):
+        old, made = self.heat(), self.heat().replace(**changes)
+        expected = self.heat(**changes)
+        assert (made.time, made.name) == (expected.time, expected.name)
+        x = jnp.array([0.3])
+        assert made.initial_value("u", x) == expected.initial_value("u", x)
+        assert list(made.conditions) == list(expected.conditions)
+        for part, by_field in expected.conditions.items():
+            for name, condition in by_field.items():
+                found = made.conditions[part][name]
+                assert found.kinds == condition.kinds
+                np.testing.assert_array_equal(found.value(x, 0.0), condition.value(x, 0.0))
+        # The old one is as it was.
+        assert old.time == (0.0, 1.0) and old.initial_value("u", x) == _start(x)
+
+    def test_a_known_solution_is_of_the_old_equations_and_data(self):
+        x = jnp.array([0.3])
+        assert self.heat().replace(time=(0.0, 2.0)).exact_value("u", x, 1.0) == jnp.exp(-1.0)
+        for changes in ({"pde": pm.library.Heat(kappa=2.0)}, {"initial": {"u": 1.0}}):
+            made = self.heat().replace(**changes)
+            assert made.exact == {}
+        made = self.heat().replace(initial={"u": 1.0}, exact={"u": 1.0})
+        assert made.exact_value("u", x) == 1.0
+
+    def test_a_solution_follows(self):
+        times = self.heat(0.1).replace(time=(0.0, 0.3), pde=pm.library.Heat(kappa=0.05))
+        solution = pm.solve(times, pm.Chebyshev(points=16))
+        exact = np.exp(-0.05 * np.pi**2 * 0.3) * np.sin(np.pi * 0.3)
+        assert float(solution["u"](jnp.array([[0.3]]), 0.3)[0]) == pytest.approx(exact, rel=1e-5)
+
+    def test_steady_drops_the_start(self):
+        made = self.heat().replace(time=None)
+        assert made.steady and made.initial == {} and made.evolving == ()
+        with pytest.raises(ValueError, match="initial is missing"):
+            made.replace(time=(0.0, 1.0))
+
+    def test_pins_of_conditions_and_of_gauges_apart(self):
+        problem = pm.Problem(
+            pm.library.Poisson(f=0.0),
+            pm.Interval(0.0, 1.0),
+            boundary={"all": pm.Neumann(u=0.0)},
+            gauge={"u": pm.Pin([0.5], u=2.0)},
+        )
+        kept = problem.replace(boundary={"left": pm.Neumann(u=1.0), "right": pm.Neumann(u=-1.0)})
+        assert [pin[:2] for pin in kept.pins] == [("u", (0.5,))]
+        mean = problem.replace(gauge={"u": pm.ZeroMean()})
+        assert mean.pins == () and mean.zero_mean == {"u": 0.0}
+        with pytest.raises(ValueError, match="fixed only up to a constant"):
+            problem.replace(gauge=None)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"domain": pm.Interval(0.0, 2.0)}, "make a new Problem"),
+            ({"conditions": {}}, "no argument 'conditions'; it takes pde, time"),
+            ({"time": (1.0, 0.0)}, "start before the end"),
+            ({"initial": {"v": 0.0}}, "no field 'v'"),
+            ({"initial": {"u": float("nan")}}, "finite"),
+            ({"boundary": {"top": pm.Dirichlet(u=0.0)}}, "no boundary 'top'"),
+            ({"pde": pm.library.NavierStokes(nu=1.0)}, "give boundary= as well"),
+        ],
+        ids=str,
+    )
+    def test_refused(self, changes, message):
+        with pytest.raises(ValueError, match=message):
+            self.heat().replace(**changes)
