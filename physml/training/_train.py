@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
 from physml.optimizers import Info, Objective, Optimizer
+from physml.optimizers._linearised import moved
 
 from . import _checkpoint
 from ._checkpoint import CheckpointError
@@ -389,6 +389,10 @@ def _total(terms: dict[str, Any]) -> float:
     return sum(float(value) for value in terms.values())
 
 
-@eqx.filter_jit
 def evaluated_terms(objective, params, batch):
-    return objective.terms(params, batch)
+    """The terms of the loss, by the program by which second-order optimizers try a step."""
+    leaves = jax.tree.leaves(params)
+    nothing = np.zeros(
+        sum(leaf.size for leaf in leaves), np.result_type(*(leaf.dtype for leaf in leaves))
+    )
+    return moved(objective, params, nothing, batch)[1]

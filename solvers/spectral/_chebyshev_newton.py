@@ -134,23 +134,23 @@ def consistent(
     leave others undetermined there: two very short steps of implicit Euler find them.
     """
     t = jnp.asarray(time[0], z.dtype)
-    right = system.storage(z, t)
+    short = 1e-7 * (time[1] - time[0])
 
-    def by_steps() -> tuple[Array, Array]:
-        short = jnp.asarray(1e-7 * (time[1] - time[0]), z.dtype)
+    def attempt(now: Array, step: Array) -> tuple[Array, Array]:
+        found, solved = implicit_solve(system, system.storage(now, t), t, step, now)
+        # Where no time passes and there is no such state, the steps start from the given one.
+        return jnp.where(solved | (step > 0), found, now), solved
 
-        def step(now: Array, _: Any) -> tuple[Array, Array]:
-            return implicit_solve(system, system.storage(now, t), t, short, now)
+    def unless_done(carried: tuple[Array, Array], step: Array) -> tuple[tuple[Array, Array], None]:
+        now, done = carried
+        found, solved = jax.lax.cond(done, lambda: (now, done), lambda: attempt(now, step))
+        # A state is final when it solves without a step; after steps, the last one tells.
+        return (found, solved & (step == 0) | done), solved
 
-        last, solved = jax.lax.scan(step, z, None, length=2)
-        return last, solved[-1]
-
-    if constrained:
-        found, solved = by_steps()
-    else:
-        found, solved = implicit_solve(system, right, t, jnp.zeros((), z.dtype), z)
-        found, solved = jax.lax.cond(solved, lambda: (found, solved), by_steps)
-    return jnp.where(solved, found, jnp.nan)
+    # All by one program: a loop is as long to compile as one solve.
+    steps = jnp.asarray([short, short] if constrained else [0.0, short, short], z.dtype)
+    (found, _), solved = jax.lax.scan(unless_done, (z, jnp.zeros((), bool)), steps)
+    return jnp.where(solved[-1], found, jnp.nan)
 
 
 def solve_steady(system: CollocationSystem, guess: Array) -> tuple[Array, Array, Array, Array]:
