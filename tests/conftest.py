@@ -106,6 +106,11 @@ def _check_annotations():
     jaxtyping.install_import_hook(["pdes", "solvers", "physml"], "tests._annotations.check")
 
 
+def pytest_collection_modifyitems(items):
+    # The longest first: begun last, one would keep a worker busy when the others are done.
+    items.sort(key=lambda item: item.path.name != "test_examples.py")
+
+
 def pytest_collection_finish():
     # Tracing makes many small objects: what is there already is not searched for garbage again.
     gc.freeze()
