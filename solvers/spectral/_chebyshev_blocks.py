@@ -21,6 +21,22 @@ from jaxtyping import Array
 _AT_ONCE = 64
 
 
+def factor(matrix: Array) -> tuple[Array, Array]:
+    """LU factors of a matrix and the order of its rows.
+
+    SciPy's pivots would be turned into that order anew at each solution.
+    """
+    lu, _, order = jax.lax.linalg.lu(matrix)
+    return lu, order
+
+
+def solve_by(factors: tuple[Array, Array], right: Array) -> Array:
+    """A⁻¹ b by `factor(A)`, for b of (n,) or (n, k)."""
+    lu, order = factors
+    lower = jsl.solve_triangular(lu, right[order], lower=True, unit_diagonal=True)
+    return jsl.solve_triangular(lu, lower)
+
+
 class DenseFactor(eqx.Module):
     """LU factors of a Jacobian."""
 
@@ -33,10 +49,10 @@ class DenseFactor(eqx.Module):
         def flat(y: Array) -> Array:
             return rows(y.reshape(z.shape)).reshape(-1)
 
-        return DenseFactor(jsl.lu_factor(jax.jacfwd(flat)(z.reshape(-1))))
+        return DenseFactor(factor(jax.jacfwd(flat)(z.reshape(-1))))
 
     def solve(self, right: Array) -> Array:
-        return jsl.lu_solve(self.lu, right.reshape(-1)).reshape(right.shape)
+        return solve_by(self.lu, right.reshape(-1)).reshape(right.shape)
 
 
 class Blocks(eqx.Module):

@@ -14,12 +14,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.scipy.linalg as jsl
 import numpy as np
 from jaxtyping import Array
 
 from pdes import Problem
 from pdes._arrays import on_device
+from solvers.spectral._chebyshev_blocks import factor, solve_by
 from solvers.spectral._chebyshev_grid import differentiation, lobatto, quadrature
 from solvers.spectral._chebyshev_layout import (
     Layout,
@@ -284,8 +284,8 @@ class LineSystem(CollocationSystem):
             mine = mine.at[panel, end].set(chosen)
         inner, outer = self._split()
         interior = rows.reshape(panels, size, size)[:, inner]
-        lu = jax.vmap(jsl.lu_factor)(interior[:, :, inner])
-        coupling = jax.vmap(jsl.lu_solve)(lu, interior[:, :, outer])
+        lu = jax.vmap(factor)(interior[:, :, inner])
+        coupling = jax.vmap(solve_by)(lu, interior[:, :, outer])
         mine = mine.reshape(panels, 2 * slots, size)
         beside = beside.reshape(panels, 2 * slots, size)
         return _Factors(lu, coupling, mine, beside, self._ends(mine, beside, coupling))
@@ -310,7 +310,7 @@ class LineSystem(CollocationSystem):
         if panels > 1:
             full = full.at[p[1:], :slots, p[:-1]].set(cross[1:, 0])
             full = full.at[p[:-1], slots:, p[1:]].set(cross[:-1, 1])
-        return jsl.lu_factor(full.reshape(panels * width, panels * width))
+        return factor(full.reshape(panels * width, panels * width))
 
     def solve_factorised(
         self, factors: _Factors, z: Array, t: Array, alpha: Array, right: Array, tolerance: float
@@ -318,13 +318,13 @@ class LineSystem(CollocationSystem):
         panels, slots, points = self.panels, self.layout.count, self.points
         inner, outer = self._split()
         flat = right.reshape(panels, slots * points)
-        first = jax.vmap(jsl.lu_solve)(factors.interior, flat[:, inner])
+        first = jax.vmap(solve_by)(factors.interior, flat[:, inner])
         ends = flat[:, outer] - jnp.einsum("pei,pi->pe", factors.own[:, :, inner], first)
         near = jnp.stack([_shift(first, 1), _shift(first, -1)], axis=1)
         parts = factors.neighbour.reshape(panels, 2, slots, -1)
         beside = jnp.einsum("pesi,pei->pes", parts[..., inner], near)
         ends = ends - beside.reshape(panels, 2 * slots)
-        outside = jsl.lu_solve(factors.ends, ends.reshape(-1)).reshape(panels, -1)
+        outside = solve_by(factors.ends, ends.reshape(-1)).reshape(panels, -1)
         inside = first - jnp.einsum("pie,pe->pi", factors.coupling, outside)
         order = np.argsort(np.concatenate([inner, outer]))
         return jnp.concatenate([inside, outside], axis=1)[:, order].reshape(right.shape)
