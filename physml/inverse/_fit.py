@@ -16,9 +16,15 @@ from physml._folder import writable_folder
 from physml._solve import check_limits, check_method, check_problem
 from physml.inverse._ensemble import ensemble, known_noise
 from physml.inverse._minimise import least_squares, quasi_newton
-from physml.inverse._network import emphasised, network_laplace
+from physml.inverse._network import (
+    emphasised,
+    exact_laplace,
+    network_laplace,
+    on_the_equations,
+)
 from physml.inverse._posterior import Posterior, gaussian_covariance
 from physml.inverse._unknowns import Predictions, Unknowns, misfit, unknowns_of
+from physml.methods._stages import stage_folder
 from solvers import Method, Run, Solution
 
 OPTIMIZERS = ("auto", "gauss-newton", "l-bfgs")
@@ -269,12 +275,28 @@ def _fit_network(unknowns: Unknowns, data, method: Any, run: Run) -> Fit:
             "numerical method"
         )
     weighted = emphasised(method, data)
-    solution = weighted.fit(problem, data, where, run)
+
+    def estimate(values: tuple[Observations, ...], run: Run) -> tuple[Solution, bool]:
+        """The solution with its coefficients, and whether the equations hold for them."""
+        first, rest = (run, None) if weighted is method else _parted(run, method)
+        trained = weighted.fit(problem, values, where, first)
+        moved = None
+        if rest is not None:
+            moved = on_the_equations(weighted, unknowns, values, trained, rest)
+        return moved or trained, moved is not None
+
+    solution, exact = estimate(data, run)
     found = solution.problem
     history = tuple(loss for _, _, loss in solution.stats.history)
 
+    def posterior() -> Posterior:
+        known = exact_laplace(weighted, unknowns, data, solution, run.seed) if exact else None
+        return known or network_laplace(weighted, unknowns, data, solution, run.seed)
+
     def again(values: tuple[Observations, ...], member: int) -> np.ndarray:
-        other = weighted.fit(problem, values, where, dataclasses.replace(run, seed=member))
+        # In no folder: the fit's own files are kept.
+        own = dataclasses.replace(run, seed=member, directory=None, resume=False)
+        other, _ = estimate(values, own)
         flat = ravel_pytree(eqx.filter(where(other.problem.pde), eqx.is_inexact_array))[0]
         return np.asarray(flat)
 
@@ -286,8 +308,28 @@ def _fit_network(unknowns: Unknowns, data, method: Any, run: Run) -> Fit:
     return Fit(
         found, solution, where(found.pde), float(misfit(solution, data)),
         solution.stats.iterations, history,
-        lambda: network_laplace(weighted, unknowns, data, solution, run.seed), draws,
+        posterior, draws,
     )  # fmt: skip
+
+
+def _parted(run: Run, method: Any) -> tuple[Run, Run | None]:
+    """Of the budget, what trains on the data, and what is left for the equations alone."""
+    budget, steps = run.budget, run.steps
+    if budget is None and steps is None:
+        budget = getattr(method, "seconds", None)
+    few = None if steps is None else steps // 4
+    if few == 0:
+        return run, None
+    folder = stage_folder(run, "equations")
+    first, rest = (
+        dataclasses.replace(
+            run,
+            budget=None if budget is None else share * budget,
+            steps=None if steps is None or few is None else (few if share < 0.5 else steps - few),
+        )
+        for share in (0.75, 0.25)
+    )
+    return first, dataclasses.replace(rest, directory=folder)
 
 
 def check_data(problem: Problem, observations: Any) -> tuple[Observations, ...]:
