@@ -87,15 +87,17 @@ def tangent(
         return None
     setup = method.setup(problem, seed, data, unknowns.where)
     params = solution.parameters
-    batch = setup.sampler(jax.random.key(seed), params, 0)
-    found = {
-        name: (np.asarray(r), np.asarray(j))
-        for name, (r, j) in _jacobians(setup.objective, params, batch).items()
-    }
     theirs = np.flatnonzero(_is_coefficient(params))
     weights = np.setdiff1d(np.arange(sum(leaf.size for leaf in jax.tree.leaves(params))), theirs)
+    equations, found = [], {}
+    # At many points, most of them where the residual is: between those of one draw the tangent is
+    # free, and in a thin layer the coefficients follow from few points.
+    for draw in range(_DRAWS):
+        key = jax.random.fold_in(jax.random.key(seed), draw)
+        blocks = _jacobians(setup.objective, params, setup.sampler(key, params, min(draw, 1)))
+        found = {n: (np.asarray(r), np.asarray(j)) for n, (r, j) in blocks.items()}
+        equations += [rows for n, rows in found.items() if n.split()[0] != "observations"]
     observed = [name for name in found if name.split()[0] == "observations"]
-    equations = [found[name] for name in found if name not in observed]
     residual = np.concatenate([r for r, _ in equations])
     jacobian = np.concatenate([j for _, j in equations])
     if len(residual) < len(weights):
@@ -166,6 +168,8 @@ def on_the_equations(
     )
 
 
+# Draws of points; the first without regard to the residual.
+_DRAWS = 4
 # Of the residual's largest derivative: what is smaller is not told from round-off.
 _SEEN = 1e-8
 # The network follows the equations when it misses no more of a derivative.
