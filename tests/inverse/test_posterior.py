@@ -1,5 +1,7 @@
 """Posteriors against exact formulas, and fits of fields."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,6 +118,74 @@ def test_unknown_noise_and_ensembles():
         own = network.posterior()
         np.testing.assert_allclose(own.covariance, known.covariance, rtol=0.05)
         np.testing.assert_allclose(network.numbers, known.mean, atol=0.2 * known.deviations.min())
+
+
+def burgers_readings():
+    """u of Burgers' equation at 40 points with noise; the best ν and its bound by the formula."""
+    rng, noise = np.random.default_rng(0), 0.05
+    x, t = rng.uniform(-1.0, 1.0, (40, 1)), rng.uniform(0.1, 1.0, 40)
+
+    def at(nu):
+        exact = pm.library.burgers(float(nu)).exact["u"]
+        return np.asarray(jax.vmap(exact)(jnp.asarray(x), jnp.asarray(t)))
+
+    values = at(0.05) + noise * rng.standard_normal(40)
+    best, h = 0.05, 1e-4
+    for _ in range(3):
+        slope = (at(best + h) - at(best - h)) / (2 * h)
+        best += slope @ (values - at(best)) / (slope @ slope)
+    return pm.Observations(x, t, values, "u", noise=noise), best, noise / np.linalg.norm(slope)
+
+
+def test_a_network_finds_what_least_squares_on_the_exact_solution_finds():
+    """Trained on data and equation at once it is off by 4 to 15 deviations after these steps."""
+    seen, best, deviation = burgers_readings()
+    network = functools.partial(pm.networks.MLP, width=12, depth=2)
+    for seed in (0, 1, 2):
+        found = pm.fit(
+            pm.library.burgers(0.08),
+            seen,
+            pm.PINN(network=network, points=500),
+            lambda pde: pde.nu,
+            seed=seed,
+            steps=80,
+        )
+        assert abs(found.number - best) < 0.1 * deviation
+        posterior = found.posterior()
+        assert posterior.deviations[0] == pytest.approx(deviation, rel=0.03)
+        assert "on solutions of the equations" in posterior.explanation
+        # The solution is of the problem with these coefficients, and so is its problem.
+        assert float(found.solution.problem.pde.nu.value) == found.number
+        exact = pm.library.burgers(found.number).exact["u"]
+        x, t = jnp.asarray(seen.x), jnp.asarray(seen.t)
+        gap = np.asarray(found.solution["u"](x, t)) - np.asarray(jax.vmap(exact)(x, t))
+        assert np.sqrt(np.mean(gap**2)) < 0.2 * 0.05
+
+
+def test_open_conditions_leave_the_equations_to_the_data():
+    """Where nothing is prescribed the equation alone does not tell the solution."""
+
+    class Rod(pm.PDE):
+        k: pm.Coefficient = pm.coefficient(1.0)
+        fields = {"u": pm.Scalar()}
+
+        def equations(self):
+            return {"u": pm.Balance(flux=(lambda p: -p.grad.u,), source=(lambda p: self.k(p),))}
+
+    rod = pm.Problem(
+        Rod(),
+        pm.Interval(0.0, 1.0),
+        boundary={"left": pm.Dirichlet(u=0.0), "right": pm.Free("u")},
+    )
+    x, noise = X[:, 0], 1e-3
+    seen = pm.Observations(X, 0.0, x * (1 - x) / 2, "u", noise=noise)
+    small = functools.partial(pm.networks.MLP, width=8, depth=2)
+    found = pm.fit(rod, seen, pm.PINN(network=small), lambda pde: pde.k, steps=40)
+    # u = a x − k x²/2 with both unknown.
+    both = np.linalg.inv(np.stack([x, -(x**2) / 2]) @ np.stack([x, -(x**2) / 2]).T)
+    posterior = found.posterior()
+    assert "eliminated" in posterior.explanation
+    assert posterior.deviations[0] == pytest.approx(noise * both[1, 1] ** 0.5, rel=0.1)
 
 
 def test_positive_numbers_are_log_normal():
