@@ -77,8 +77,8 @@ def noisy(seeds: Sequence[int] = SEEDS, budget: float = BUDGET) -> Iterable[Row]
             label = f"Burgers ν, 1 % noise, {name}, seed {seed}"
             yield row(label, off, 3.0, "σ", note=note)
             own = float(found.posterior().deviations[0])
-            # The bound is of exact equations. A network's are residuals with a weight: it may
-            # trade them for the data, and its posterior is wider.
+            # The bound is of exact equations. A network that trades their residuals for the data
+            # is off by more, and so is its posterior.
             yield row(f"{label}: posterior by bound", own / deviation, within=(0.7, 1.5))
 
 

@@ -1,8 +1,8 @@
 """The conductivity of a cooling rod from 40 noisy readings: how well it is known, and how well the
 network that was trained with it solves the equation.
 
-∂u/∂t = κ ∂²u/∂x². The posterior eliminates the network's weights; its deviation is that of the
-Cramér–Rao bound. The certificate estimates the network's error without the exact solution.
+∂u/∂t = κ ∂²u/∂x². The posterior is that of the data on solutions of the equation; its deviation is
+that of the Cramér–Rao bound. The certificate estimates the network's error without the exact one.
 """
 
 import jax
