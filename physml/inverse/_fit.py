@@ -289,10 +289,10 @@ def _fit_network(unknowns: Unknowns, data, method: Any, run: Run) -> Fit:
         first, rest = (run, ()) if weighted is method else _parted(run, method)
         found, exact = weighted.fit(problem, values, where, first), False
         for part in rest:
-            moved = on_the_equations(weighted, unknowns, values, found, part)
-            if moved is None:
+            found, moved = on_the_equations(weighted, unknowns, values, found, part)
+            exact = exact or moved
+            if not moved:
                 break
-            found, exact = moved, True
         return found, exact
 
     solution, exact = estimate(data, run)

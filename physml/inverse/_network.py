@@ -123,21 +123,23 @@ def tangent(
 
 def on_the_equations(
     method: Any, unknowns: Unknowns, data: tuple[Observations, ...], solution: Solution, run: Run
-) -> Solution | None:
+) -> tuple[Solution, bool]:
     """The coefficients moved to where the data put them if the equations hold, and the network
-    trained on the equations with them; None where that is not possible or no better.
+    trained on the equations with them. Where that is not possible or no better the solution as it
+    was, with a note that says why, and False.
 
     Arguments:
         run: budget of the training, from the weights that the network has.
     """
     again = warm_started(method, solution)
-    if again is method:  # several networks: none can start from a trained one
-        return None
+    if again is method:
+        return _kept(solution, "several networks can't start from trained ones")
     own = {n: w for n, w in (again.weights or {}).items() if n.split()[0] != "observations"}
     again = dataclasses.replace(again, weights=own or None)
     found = tangent(method, unknowns, data, solution, run.seed)
-    if found is None or not follows(found, unknowns):
-        return None
+    reason = unfollowed(found, unknowns)
+    if found is None or reason:
+        return _kept(solution, reason)
     chosen = unknowns.where(solution.problem.pde)
     arrays, rest = eqx.partition(chosen, eqx.is_inexact_array)
     start, unravel = ravel_pytree(arrays)
@@ -146,12 +148,16 @@ def on_the_equations(
     problem = eqx.tree_at(lambda p: unknowns.where(p.pde), unknowns.problem, value)
     try:
         solved = solve_stage(again, problem, run)
-    except SolverError:
-        return None
+    except SolverError as error:
+        return _kept(solution, f"the training there failed: {error}")
     before, after = float(misfit(solution, data)), float(misfit(solved, data))
     # Noise that the network had fitted comes back; anything more says that the step was too long.
     if not after <= before + max(10.0, 0.1 * len(found.misfit)):
-        return None
+        return _kept(
+            solution,
+            f"the misfit would be {after:.3g} in place of {before:.3g} after "
+            f"{solved.stats.iterations} steps on the equations",
+        )
     moved = float(np.max(np.abs(step) * np.linalg.norm(found.slope, axis=0)))
     setup = method.setup(problem, run.seed, data, unknowns.where)
     stats = joined_stats([solution.stats, solved.stats], "stages", solved.stats.unknowns)
@@ -159,13 +165,15 @@ def on_the_equations(
         f"then the coefficients moved by at most {moved:.1g} deviations of the data to where the "
         "equations hold, and the network was trained on the equations alone"
     )
-    return Solution(
-        problem,
-        solved.representation,
-        method,
-        dataclasses.replace(stats, notes=(*stats.notes, note)),
-        {**setup.params, "network": solved.parameters["network"]},
-    )
+    stats = dataclasses.replace(stats, notes=(*stats.notes, note))
+    params = {**setup.params, "network": solved.parameters["network"]}
+    return Solution(problem, solved.representation, method, stats, params), True
+
+
+def _kept(solution: Solution, reason: str) -> tuple[Solution, bool]:
+    note = f"the coefficients were not moved to where the equations hold: {reason}"
+    stats = dataclasses.replace(solution.stats, notes=(*solution.stats.notes, note))
+    return dataclasses.replace(solution, stats=stats), False
 
 
 # Draws of points; the first without regard to the residual.
@@ -176,15 +184,21 @@ _SEEN = 1e-8
 _FOLLOWED = 1e-2
 
 
-def follows(found: Tangent | None, unknowns: Unknowns) -> bool:
-    """Whether the data determine the coefficients on solutions of the equations."""
-    if found is None or unknowns.size > len(found.misfit) or not found.missed < _FOLLOWED:
-        return False
+def unfollowed(found: Tangent | None, unknowns: Unknowns) -> str:
+    """Why the data do not tell the coefficients on solutions of the equations; empty if they do."""
+    if found is None:
+        return "the equations and conditions leave weights of the network open"
+    if not found.missed < _FOLLOWED:
+        return f"the network misses {found.missed:.0e} of the residual's derivative"
+    if unknowns.size > len(found.misfit):
+        return f"{len(found.misfit)} data are fewer than {unknowns.size} coefficients"
+    if not np.isfinite(found.misfit).all():
+        return "its tangent is not finite"
     try:
         gaussian_covariance(found.slope, unknowns.labels, None)
-    except ValueError:
-        return False
-    return bool(np.isfinite(found.misfit).all())
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def exact_laplace(
@@ -192,7 +206,7 @@ def exact_laplace(
 ) -> Posterior | None:
     """Laplace's posterior of the coefficients if the equations hold; None where `tangent` is."""
     found = tangent(method, unknowns, data, solution, seed)
-    if found is None or not follows(found, unknowns):
+    if found is None or unfollowed(found, unknowns):
         return None
     mean = np.asarray(
         ravel_pytree(eqx.filter(unknowns.where(solution.problem.pde), eqx.is_inexact_array))[0]
