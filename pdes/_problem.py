@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -13,9 +13,18 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-from pdes._boundary import Condition, FieldCondition, Pin, ZeroMean, resolve
-from pdes._coefficient import ByRegion
-from pdes._data import Datum, as_datum, check_finite
+from pdes._arguments import (
+    bind_regions,
+    boundary_data,
+    check_time,
+    exact_solutions,
+    gauges,
+    initial_data,
+    pinned,
+    takes,
+)
+from pdes._boundary import FieldCondition
+from pdes._data import Datum, check_finite
 from pdes._nullspace import undetermined_fields
 from pdes._pde import PDE, Form
 from pdes._strong import Fields, strong_residual
@@ -76,22 +85,22 @@ class Problem(eqx.Module):
             raise TypeError(f"Problem needs a pm.PDE, got {pde!r}{hint}")
         if not isinstance(domain, Domain):
             raise TypeError(f"Problem needs a domain such as pm.Interval(0, 1), got {domain!r}")
-        self.pde = _bind_regions(pde, domain)
+        self.pde = bind_regions(pde, domain)
         self.domain = domain
-        self.time = _check_time(time)
+        self.time = check_time(time)
         self.name = name or type(pde).__name__
         forms = self.pde.forms(domain.dim)
         for form in forms.values():
             form.check_shapes()
-        self.initial, self.initial_rate = _initial_data(
+        self.initial, self.initial_rate = initial_data(
             forms, domain, self.time, initial or {}, initial_rate or {}
         )
-        conditions, pins = _boundary_data(forms, domain, boundary or {})
+        conditions, pins = boundary_data(forms, domain, boundary or {})
         self._parts, self._by_part = tuple(conditions), tuple(conditions.values())
-        self.zero_mean, gauge_pins = _gauges(forms, gauge or {})
-        self.pins = tuple(_pin(pin, forms, domain) for pin in (*pins, *gauge_pins))
+        self.zero_mean, gauge_pins = gauges(forms, gauge or {})
+        self.pins = tuple(pinned(pin, forms, domain) for pin in (*pins, *gauge_pins))
         self._gauge_pins = len(gauge_pins)
-        self.exact = _exact(forms, domain, exact or {})
+        self.exact = exact_solutions(forms, domain, exact or {})
         self._check(forms)
 
     def _check(self, forms: dict[str, Form]) -> None:
@@ -159,7 +168,8 @@ class Problem(eqx.Module):
         Arguments:
             changes: any of pde, time, initial, initial_rate, boundary, gauge, exact, name, spelled
                 as for `Problem`; what is given replaces the old as a whole. The known solution is
-                left out where the equations or data change, unless a new one is given.
+                left out where the equations, the data or their time change, unless a new one is
+                given; another end of time keeps it.
 
         Raises:
             ValueError: another domain, whose parts and regions the data would have to name anew; an
@@ -170,34 +180,34 @@ class Problem(eqx.Module):
         pde = changes.get("pde", self.pde)
         if not isinstance(pde, PDE):
             raise TypeError(f"replace(pde=…) needs a pm.PDE, got {pde!r}")
-        pde = _bind_regions(pde, self.domain) if "pde" in changes else pde
+        pde = bind_regions(pde, self.domain) if "pde" in changes else pde
         forms = pde.forms(self.dim)
         if "pde" in changes:
             for form in forms.values():
                 form.check_shapes()
-        time = _check_time(changes["time"]) if "time" in changes else self.time
+        time = check_time(changes["time"]) if "time" in changes else self.time
         # A field that does not evolve any more takes no data of the start.
         starts = [
             changes[label] or {}
             if label in changes
-            else {n: u for n, u in getattr(self, label).items() if _takes(forms, time, label, n)}
+            else {n: u for n, u in getattr(self, label).items() if takes(forms, time, label, n)}
             for label in ("initial", "initial_rate")
         ]
         new: dict[str, Any] = {"pde": pde, "time": time, "name": changes.get("name") or self.name}
-        new["initial"], new["initial_rate"] = _initial_data(forms, self.domain, time, *starts)
+        new["initial"], new["initial_rate"] = initial_data(forms, self.domain, time, *starts)
         kept = len(self.pins) - self._gauge_pins
         pins, gauge_pins = self.pins[:kept], self.pins[kept:]
         if "boundary" in changes:
-            conditions, found = _boundary_data(forms, self.domain, changes["boundary"] or {})
+            conditions, found = boundary_data(forms, self.domain, changes["boundary"] or {})
             new["_parts"], new["_by_part"] = tuple(conditions), tuple(conditions.values())
-            pins = tuple(_pin(pin, forms, self.domain) for pin in found)
+            pins = tuple(pinned(pin, forms, self.domain) for pin in found)
         if "gauge" in changes:
-            new["zero_mean"], found = _gauges(forms, changes["gauge"] or {})
-            gauge_pins = tuple(_pin(pin, forms, self.domain) for pin in found)
+            new["zero_mean"], found = gauges(forms, changes["gauge"] or {})
+            gauge_pins = tuple(pinned(pin, forms, self.domain) for pin in found)
         new["pins"], new["_gauge_pins"] = (*pins, *gauge_pins), len(gauge_pins)
         if "exact" in changes:
-            new["exact"] = _exact(forms, self.domain, changes["exact"] or {})
-        elif changes.keys() & {"pde", "initial", "initial_rate", "boundary", "gauge"}:
+            new["exact"] = exact_solutions(forms, self.domain, changes["exact"] or {})
+        elif _start(time) != _start(self.time) or changes.keys() & _DATA:
             new["exact"] = {}
         made = self._copied(**new)
         made._check(forms)
@@ -252,158 +262,10 @@ class Problem(eqx.Module):
                         check_finite(condition.value, sample.points, times, what)
 
 
+# What a known solution depends on, besides the time of the initial data.
+_DATA = {"pde", "initial", "initial_rate", "boundary", "gauge"}
 _REPLACEABLE = ("pde", "time", "initial", "initial_rate", "boundary", "gauge", "exact", "name")
 
 
-def _takes(forms: dict[str, Form], time: Any, label: str, name: str) -> bool:
-    """Whether a field has data of the start."""
-    form = forms.get(name)
-    if time is None or form is None:
-        return False
-    return form.has_inertia or (label == "initial" and form.has_storage)
-
-
-def _check_time(time: Any) -> tuple[float, float] | None:
-    if time is None:
-        return None
-    try:
-        start, end = (float(value) for value in time)
-    except (TypeError, ValueError):
-        raise ValueError(f"time is (start, end) or None, got {time!r}") from None
-    if not (np.isfinite([start, end]).all() and end > start):
-        raise ValueError(f"time needs a finite start before the end, got {time!r}")
-    return start, end
-
-
-def _bind_regions(pde: PDE, domain: Domain) -> PDE:
-    def is_table(node: Any) -> bool:
-        return isinstance(node, ByRegion)
-
-    def bind(node: Any) -> Any:
-        if not is_table(node):
-            return node
-        if not domain.regions:
-            raise ValueError(
-                f"ByRegion({list(node.names)}) needs a domain with named materials; "
-                "this one has none"
-            )
-        return node.bind(domain.regions)
-
-    return jax.tree.map(bind, pde, is_leaf=is_table)
-
-
-def _initial_data(forms, domain, time, initial, initial_rate):
-    evolving = [n for n in forms if _takes(forms, time, "initial", n)]
-    inertial = [n for n in forms if _takes(forms, time, "initial_rate", n)]
-    for label, given, wanted in (
-        ("initial", initial, evolving),
-        ("initial_rate", initial_rate, inertial),
-    ):
-        for name in given:
-            if name not in forms:
-                raise ValueError(f"{label}: no field {name!r}; the fields are {sorted(forms)}")
-            if name not in wanted:
-                reason = (
-                    "the problem is steady (time=None)"
-                    if time is None
-                    else ("its equation has no such time derivative")
-                )
-                raise ValueError(f"{label}: field {name!r} takes no such data: {reason}")
-        for name in wanted:
-            if name not in given:
-                raise ValueError(
-                    f"{label} is missing for field {name!r}: give {label}={{{name!r}: lambda x: …}}"
-                )
-
-    def data(given, wanted, label):
-        return {
-            name: as_datum(
-                given[name], forms[name].shape, domain.dim, f"{label}[{name!r}]", time=False
-            )
-            for name in wanted
-        }
-
-    return data(initial, evolving, "initial"), data(initial_rate, inertial, "initial_rate")
-
-
-def _boundary_data(forms, domain: Domain, boundary):
-    pins: list[Pin] = []
-    lists: dict[str, Sequence[Condition]] = {}
-    known = domain.boundary_names
-    for part, given in boundary.items():
-        conditions = [given] if isinstance(given, Condition) else list(given)
-        for condition in conditions:
-            if not isinstance(condition, Condition):
-                raise TypeError(
-                    f"boundary[{part!r}]: expected conditions such as pm.Dirichlet(u=0.0), "
-                    f"got {condition!r}"
-                )
-        if part != "all" and part not in known:
-            raise ValueError(
-                f"no boundary {part!r}; this domain has {list(known)}. "
-                "Name a part with domain.name(label, predicate)."
-            )
-        pins += [c for c in conditions if isinstance(c, Pin)]
-        lists[part] = [c for c in conditions if not isinstance(c, Pin)]
-    # The order of the user's entries is kept: at a shared corner the later entry wins.
-    order = [part for part in lists if part != "all"]
-    rest = [part for part in known if part not in order]
-    if "all" in lists:
-        keys = list(lists)
-        before = keys[: keys.index("all")]
-        order = [p for p in before if p in order] + rest + [p for p in order if p not in before]
-        # "all" is the default, so a specific entry wins at a corner wherever it stands.
-        order = rest + [p for p in order if p not in rest]
-    else:
-        order = order + rest
-    resolved = {}
-    for part in order:
-        conditions = lists.get(part, lists.get("all", ()))
-        resolved[part] = resolve(part, conditions, forms)
-        for name, form in forms.items():
-            if form.kind != "Constraint" and form.equation.flux and name not in resolved[part]:
-                raise ValueError(
-                    f"no condition for field {name!r} on boundary {part!r}: give one in "
-                    f"boundary={{{part!r}: pm.Dirichlet({name}=…)}}, or Neumann, Robin, "
-                    f'Outflow, pm.Free("{name}")'
-                )
-    return resolved, pins
-
-
-def _gauges(forms, gauge):
-    zero_mean, pins = {}, []
-    for name, given in gauge.items():
-        if name not in forms:
-            raise ValueError(f"gauge: no field {name!r}; the fields are {sorted(forms)}")
-        if isinstance(given, ZeroMean):
-            zero_mean[name] = given.value
-        elif isinstance(given, Pin):
-            pins.append(given)
-        else:
-            raise TypeError(f"gauge[{name!r}] is pm.ZeroMean() or pm.Pin(x, …), got {given!r}")
-    return zero_mean, pins
-
-
-def _pin(pin: Pin, forms, domain: Domain):
-    if pin.x.shape != (domain.dim,):
-        raise ValueError(f"Pin: the point has shape {pin.x.shape}, expected ({domain.dim},)")
-    if not domain.contains(pin.x[None], 1e-9)[0]:
-        raise ValueError(f"Pin: the point {pin.x.tolist()} lies outside the domain")
-    if len(pin.fields) != 1 or next(iter(pin.fields)) not in forms:
-        raise ValueError(f"Pin takes one of the fields {sorted(forms)}, got {list(pin.fields)}")
-    name, value = next(iter(pin.fields.items()))
-    return (
-        name,
-        tuple(pin.x.tolist()),
-        as_datum(value, forms[name].shape, domain.dim, f"Pin {name}"),
-    )
-
-
-def _exact(forms, domain: Domain, exact: Mapping[str, Callable]) -> dict[str, Datum]:
-    for name in exact:
-        if name not in forms:
-            raise ValueError(f"exact: no field {name!r}; the fields are {sorted(forms)}")
-    return {
-        name: as_datum(value, forms[name].shape, domain.dim, f"exact[{name!r}]")
-        for name, value in exact.items()
-    }
+def _start(time: tuple[float, float] | None) -> float | None:
+    return None if time is None else time[0]

@@ -7,23 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from pdes import Observations, Problem
 from physml._folder import writable_folder
 from physml._solve import check_limits, check_method, check_problem
 from physml.inverse._ensemble import ensemble, known_noise
 from physml.inverse._minimise import least_squares, quasi_newton
-from physml.inverse._network import (
-    emphasised,
-    exact_laplace,
-    network_laplace,
-    on_the_equations,
-)
+from physml.inverse._network import emphasised, network_laplace
+from physml.inverse._on_equations import exact_laplace, on_the_equations
 from physml.inverse._posterior import Posterior, gaussian_covariance
-from physml.inverse._unknowns import Predictions, Unknowns, misfit, unknowns_of
+from physml.inverse._unknowns import Predictions, Unknowns, misfit, numbers_of, unknowns_of
 from physml.methods._stages import stage_folder
 from solvers import Method, Run, Solution
 
@@ -69,7 +63,7 @@ class Fit:
     @property
     def numbers(self) -> np.ndarray:
         """All identified numbers, (P,), in the order of the posterior's."""
-        return np.asarray(ravel_pytree(eqx.filter(self.value, eqx.is_inexact_array))[0])
+        return numbers_of(self.value)
 
     def posterior(self, kind: str = "laplace", *, draws: int = 32, seed: int = 0) -> Posterior:
         """How well the data determine what was identified.
@@ -307,8 +301,7 @@ def _fit_network(unknowns: Unknowns, data, method: Any, run: Run) -> Fit:
         # In no folder: the fit's own files are kept.
         own = dataclasses.replace(run, seed=member, directory=None, resume=False)
         other, _ = estimate(values, own)
-        flat = ravel_pytree(eqx.filter(where(other.problem.pde), eqx.is_inexact_array))[0]
-        return np.asarray(flat)
+        return numbers_of(where(other.problem.pde))
 
     def draws(count: int, seed: int) -> Posterior:
         noisy = known_noise(data, solution, unknowns.size)

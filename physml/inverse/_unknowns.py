@@ -71,6 +71,11 @@ def unknowns_of(problem: Problem, where: Callable[[Any], Any], positive: bool) -
     return Unknowns(problem, where, positive, start, _labels(arrays))
 
 
+def numbers_of(value: Any) -> np.ndarray:
+    """All numbers of what is identified, flattened, (P,)."""
+    return np.asarray(ravel_pytree(eqx.filter(value, eqx.is_inexact_array))[0])
+
+
 def _labels(arrays: Any) -> tuple[str, ...]:
     found = []
     for path, leaf in jax.tree_util.tree_flatten_with_path(arrays)[0]:

@@ -141,16 +141,17 @@ def consistent(
         # Where no time passes and there is no such state, the steps start from the given one.
         return jnp.where(solved | (step > 0), found, now), solved
 
-    def unless_done(carried: tuple[Array, Array], step: Array) -> tuple[tuple[Array, Array], None]:
-        now, done = carried
-        found, solved = jax.lax.cond(done, lambda: (now, done), lambda: attempt(now, step))
+    def unless_done(carried: tuple[Array, Array, Array], step: Array) -> tuple[Any, None]:
+        now, done, solved = carried
+        now, solved = jax.lax.cond(done, lambda: (now, solved), lambda: attempt(now, step))
         # A state is final when it solves without a step; after steps, the last one tells.
-        return (found, solved & (step == 0) | done), solved
+        return (now, done | (solved & (step == 0)), solved), None
 
     # All by one program: a loop is as long to compile as one solve.
     steps = jnp.asarray([short, short] if constrained else [0.0, short, short], z.dtype)
-    (found, _), solved = jax.lax.scan(unless_done, (z, jnp.zeros((), bool)), steps)
-    return jnp.where(solved[-1], found, jnp.nan)
+    no = jnp.zeros((), bool)
+    (found, _, solved), _ = jax.lax.scan(unless_done, (z, no, no), steps)
+    return jnp.where(solved, found, jnp.nan)
 
 
 def solve_steady(system: CollocationSystem, guess: Array) -> tuple[Array, Array, Array, Array]:

@@ -298,11 +298,18 @@ class TestReplace:
     def test_a_known_solution_is_of_the_old_equations_and_data(self):
         x = jnp.array([0.3])
         assert self.heat().replace(time=(0.0, 2.0)).exact_value("u", x, 1.0) == jnp.exp(-1.0)
-        for changes in ({"pde": pm.library.Heat(kappa=2.0)}, {"initial": {"u": 1.0}}):
+        for changes in (
+            {"pde": pm.library.Heat(kappa=2.0)},
+            {"initial": {"u": 1.0}},
+            {"time": (0.5, 2.0)},
+            {"time": None},
+        ):
             made = self.heat().replace(**changes)
             assert made.exact == {}
         made = self.heat().replace(initial={"u": 1.0}, exact={"u": 1.0})
         assert made.exact_value("u", x) == 1.0
+        steady = pm.library.poisson()
+        assert steady.replace(name="other").exact == steady.exact != {}
 
     def test_a_solution_follows(self):
         times = self.heat(0.1).replace(time=(0.0, 0.3), pde=pm.library.Heat(kappa=0.05))
