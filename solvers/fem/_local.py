@@ -68,7 +68,9 @@ class Cells(eqx.Module):
         map_element = lagrange(layout.shape, layout.map_degree)
 
         def position(y: Array) -> Array:
-            basis = monomials(y, map_element.exponents) @ jnp.asarray(map_element.coefficients)
+            basis = monomials(y, map_element.exponents) @ jnp.asarray(
+                map_element.coefficients, y.dtype
+            )
             return basis @ self.nodes
 
         def values(x: Array, t: Array) -> dict[str, Array]:
@@ -81,7 +83,7 @@ class Cells(eqx.Module):
             s = t - self.t
             for (name, degree), (_, shape) in zip(layout.degrees, layout.shapes, strict=True):
                 element = lagrange(layout.shape, degree)
-                basis = monomials(y, element.exponents) @ jnp.asarray(element.coefficients)
+                basis = monomials(y, element.exponents) @ jnp.asarray(element.coefficients, y.dtype)
                 local = self.dofs[name]
                 series = local[0]
                 if local.shape[0] > 1:
@@ -96,7 +98,7 @@ class Cells(eqx.Module):
         element = lagrange(layout.shape, layout.map_degree)
 
         def position(y: Array) -> Array:
-            basis = monomials(y, element.exponents) @ jnp.asarray(element.coefficients)
+            basis = monomials(y, element.exponents) @ jnp.asarray(element.coefficients, y.dtype)
             return basis @ self.nodes
 
         return position(xi), jax.jacfwd(position)(xi)

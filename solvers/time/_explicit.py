@@ -77,7 +77,9 @@ def _moved(y0: Any, weights: Any, ks: Any) -> Any:
 
 
 def _weighted(weights: Any, ks: Array) -> Array:
-    return jnp.tensordot(jnp.asarray(weights).astype(ks.dtype), ks, 1)
+    # Of the dtype at once: JAX keeps an array of NumPy that stays alive in the precision in which
+    # it saw it first, which an earlier solve may have had lower.
+    return jnp.tensordot(jnp.asarray(weights, ks.dtype), ks, 1)
 
 
 class CFLController(diffrax.AbstractAdaptiveStepSizeController):

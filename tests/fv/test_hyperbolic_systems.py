@@ -126,6 +126,15 @@ def test_rates_of_the_entropy_wave_converge_at_fifth_order():
     assert np.log2(errors[0] / errors[1]) == pytest.approx(5.0, abs=0.3)
 
 
+def test_double_precision_after_single_has_all_its_digits(float32):
+    """JAX keeps constants of a first program in single precision; a step must not take them."""
+    pm.solve(pm.library.burgers(), pm.FiniteVolume(cells=32))
+    jax.config.update("jax_enable_x64", True)
+    solution = pm.FiniteVolume(cells=40, frames=2).solve(pm.library.sod())
+    momentum = averages(solution)[-1][1].mean()
+    assert momentum == pytest.approx(0.2 * (1.0 - 0.1), abs=1e-13)
+
+
 def test_shock_tube_of_sod_by_weno5():
     problem = pm.library.sod()
     solution = pm.FiniteVolume(cells=100, reconstruction="weno5", frames=3).solve(problem)
