@@ -1,4 +1,7 @@
-"""Runs a benchmark and prints its table as it goes."""
+"""Runs a benchmark and prints its table as it goes.
+
+A check fails by itself: the others go on. With `--jobs` each runs in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,15 @@ import json
 import math
 import os
 import platform
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 from benchmarks._table import Checks, Row
 
@@ -44,8 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("name", choices=names(), help="which benchmark")
     parser.add_argument("--only", action="append", help="checks whose name contains this text")
     parser.add_argument("--json", type=Path, help="write the rows to this file as well")
+    parser.add_argument("--jobs", type=int, default=1, help="checks at once, for an accelerator")
+    parser.add_argument("--exactly", action="append", help=argparse.SUPPRESS)
     parser.add_argument("--list", action="store_true", help="only list the checks")
     options = parser.parse_args(arguments)
+    if options.jobs < 1:
+        parser.error(f"--jobs must be positive, got {options.jobs}")
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -53,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = {
         key: function
         for key, function in checks.items()
-        if not options.only or any(text in key for text in options.only)
+        if (not options.only or any(text in key for text in options.only))
+        and (not options.exactly or key in options.exactly)
     }
     if not chosen:
         print(f"no check matches {options.only}; there are: {', '.join(checks)}", file=sys.stderr)
@@ -61,18 +74,51 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list:
         print("\n".join(chosen))
         return 0
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, {jax.default_backend()}, "
-        f"Python {platform.python_version()}, JAX {jax.__version__}",
-        flush=True,
-    )
+    if options.jobs == 1:
+        print(
+            f"{platform.machine()}, {os.cpu_count()} cores, {jax.default_backend()}, "
+            f"Python {platform.python_version()}, JAX {jax.__version__}",
+            flush=True,
+        )
     print(f"{'check':58s} {'value':>11s} {'target':>11s} {'unit':8s} holds  seconds  peer, note")
-    rows = [r for key, function in chosen.items() for r in run(key, function)]
-    if options.json:
-        options.json.write_text(json.dumps([_plain(r) for r in rows], indent=1) + "\n")
+    if options.jobs > 1:
+        found = at_once(options.name, list(chosen), options.jobs)
+    else:
+        found = (r for key, function in chosen.items() for r in run(key, function))
+    rows: list[Row] = []
+    for r in found:
+        rows.append(r)
+        # After each: a run that is cut off keeps what it has.
+        if options.json:
+            options.json.write_text(json.dumps([_plain(r) for r in rows], indent=1) + "\n")
     short = [r for r in rows if r.holds is False]
     print(f"{len(rows)} rows, {len(short)} short")
     return 0
+
+
+def at_once(name: str, keys: list[str], jobs: int) -> Iterator[Row]:
+    """The rows of all checks, each check in a process of its own, printed as they end."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def one(item: tuple[int, str]) -> list[Row]:
+            number, key = item
+            path = Path(folder, f"{number}.json")
+            command = [sys.executable, "-m", "benchmarks", name, "--exactly", key]
+            done = subprocess.run(
+                [*command, "--json", str(path)], capture_output=True, text=True, cwd=HERE.parent
+            )
+            rows = json.loads(path.read_text()) if path.exists() else []
+            if done.returncode or not rows:
+                said = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+                note = f"failed with status {done.returncode}: {said}"
+                return [*map(_row, rows), Row(key, None, holds=False, note=note)]
+            return [_row(r) for r in rows]
+
+        with ThreadPoolExecutor(jobs) as pool:
+            for future in as_completed([pool.submit(one, item) for item in enumerate(keys)]):
+                for r in future.result():
+                    show(r)
+                    yield r
 
 
 def run(key, function):
@@ -114,6 +160,12 @@ def _plain(r: Row) -> dict:
     if r.value is not None and not math.isfinite(r.value):
         out["value"] = repr(r.value)
     return out
+
+
+def _row(plain: dict[str, Any]) -> Row:
+    """Of `_plain`."""
+    value = plain["value"]
+    return Row(**{**plain, "value": float(value) if isinstance(value, str) else value})
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import physml as pm
-from benchmarks._table import Row, row
+from benchmarks._table import Row, missing, row
 from pdes import Problem
 from solvers import Method, Solution
 
@@ -52,43 +53,76 @@ class Curve:
         return ", ".join(f"{error:.1e} at {seconds:.0f} s" for seconds, error in self.points)
 
 
-def seeds(
-    name: str,
-    problem: Problem,
-    method: Method,
-    error: Callable[[Solution], float],
-    target: float,
-    budget: float,
-    *,
-    warm_up: int = 4,
-    note: str = "",
-    jump: float | None = None,
-) -> Iterable[Row]:
-    """A row a seed and one for the median.
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """The error of a solution, against a reference of which `note` tells how good it is."""
 
-    Arguments:
-        warm_up: steps of a run before, which compiles.
+    error: Callable[[Solution], float]
+    note: str = ""
+
+    def __call__(self, solution: Solution) -> float:
+        return self.error(solution)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is solved, by what, in how many seconds, and the number to reach.
+
+    Attributes:
+        judge: the reference of the problem, made once the training is to begin.
+        told: what the method knows besides the problem.
         jump: number for the relative jump of the flux across interfaces; its rows follow.
+        warm_up: steps of a run before, which compiles. files: that the problem is read from.
     """
-    compile_all(problem, method, warm_up)
-    errors, jumps = [], []
-    for seed in SEEDS:
-        curve = Curve(error, budget)
-        start, cpu = time.perf_counter(), time.process_time()
-        solution = pm.solve(problem, method, seed=seed, budget=budget, monitor=curve)
-        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-        errors.append(error(solution))
-        stats = solution.stats
-        yield row(
-            f"{name} by {method.name}, {budget:g} s, seed {seed}", errors[-1], unit="rel. L2",
-            note=f"{stats.unknowns} parameters, {stats.iterations} steps, {wall:.0f} s of wall, "
-            f"{cpu:.0f} s of CPU{_jump_text(stats)}; {curve}",
-        )  # fmt: skip
-        jumps.append(max(stats.extra.get("flux_jump", {"": 0.0}).values()))
-    label = f"{name} by {method.name}, {budget:g} s"
-    yield median(label, errors, target, note)
-    if jump is not None:
-        yield median(f"{label}, flux jump", jumps, jump, note, unit="relative")
+
+    label: str
+    problem: Callable[[], Problem]
+    judge: Callable[[Problem], Judge]
+    method: Method
+    target: float
+    budget: float
+    told: str = ""
+    jump: float | None = None
+    warm_up: int = 4
+    files: tuple[Path, ...] = ()
+
+    def rows(self, seeds: Sequence[int] = SEEDS) -> Iterable[Row]:
+        """A row a seed and one for the median; of a single seed that row has the number."""
+        label = f"{self.label} by {self.method.name}, {self.budget:g} s"
+        for path in self.files:
+            if not path.is_file():
+                yield missing(label, "", f"no {path}; set PHYSML_DATA to the folder that holds it")
+                return
+        problem = self.problem()
+        judge = self.judge(problem)
+        start = time.perf_counter()
+        compile_all(problem, self.method, self.warm_up)
+        compiling = time.perf_counter() - start
+        note = "; ".join(filter(None, [judge.note, self.told and f"told: {self.told}"]))
+        alone = len(seeds) == 1
+        errors, jumps = [], []
+        for seed in seeds:
+            curve = Curve(judge, self.budget)
+            start, cpu = time.perf_counter(), time.process_time()
+            solution = pm.solve(problem, self.method, seed=seed, budget=self.budget, monitor=curve)
+            wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+            errors.append(judge(solution))
+            stats = solution.stats
+            parts = [
+                f"{stats.unknowns} parameters, {stats.iterations} steps, {wall:.0f} s of wall, "
+                f"{cpu:.0f} s of CPU{_jump_text(stats)}",
+                str(curve),
+                f"a short run before {compiling:.0f} s; {note}" if alone else "",
+            ]
+            target = self.target if alone else None
+            tail = "; ".join(filter(None, parts))
+            yield row(f"{label}, seed {seed}", errors[-1], target, "rel. L2", note=tail)
+            jumps.append(max(stats.extra.get("flux_jump", {"": 0.0}).values()))
+        if not alone:
+            yield median(label, errors, self.target, note)
+        if self.jump is not None:
+            label = f"{label}, flux jump"
+            yield median(label, jumps, self.jump, "" if alone else note, unit="relative")
 
 
 def compile_all(problem: Problem, method: Method, steps: int) -> None:

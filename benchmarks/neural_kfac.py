@@ -8,7 +8,7 @@ condition is built in. Error: relative L2 on 101 × 101 points.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
@@ -73,8 +73,14 @@ def error(params: Any, static: Any) -> float:
     return float(jnp.linalg.norm(found - truth) / jnp.linalg.norm(truth))
 
 
-def poisson(optimizer: Optimizer, label: str, steps: int, target: float | None) -> Iterable[Row]:
-    for seed in SEEDS:
+def poisson(
+    optimizer: Optimizer,
+    label: str,
+    steps: int,
+    target: float | None,
+    seeds: Sequence[int] = SEEDS,
+) -> Iterable[Row]:
+    for seed in seeds:
         network = MLP(2, 1, width=32, depth=2, key=jax.random.key(seed))
         params, static = partition(network)
         objective, batch = Poisson(static), points(seed)
@@ -94,8 +100,8 @@ def poisson(optimizer: Optimizer, label: str, steps: int, target: float | None) 
         )
 
 
-def kfac() -> Iterable[Row]:
-    yield from poisson(KFAC(), "K-FAC", 400, 6e-4)
+def kfac(seeds: Sequence[int] = SEEDS) -> Iterable[Row]:
+    yield from poisson(KFAC(), "K-FAC", 400, 6e-4, seeds)
 
 
 def foof() -> Iterable[Row]:

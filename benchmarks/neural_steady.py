@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import physml as pm
-from benchmarks._neural import SEEDS, median, seeds, waves
+from benchmarks._neural import SEEDS, Case, Judge, median, waves
 from benchmarks._table import Checks, Row, row
 from pdes import Problem
 from solvers import Solution
@@ -80,8 +80,10 @@ def points_of(problem: Problem) -> jax.Array:
     return jnp.asarray(x[np.asarray(problem.domain.contains(x))])
 
 
-def against(problem: Problem, field: str, values: Callable[[jax.Array], Any]) -> Any:
-    """The error of a solution as a function."""
+def against(
+    problem: Problem, field: str, values: Callable[[jax.Array], Any], note: str = ""
+) -> Judge:
+    """The error of a solution against values at points."""
     x = points_of(problem)
     expected = np.asarray(values(x))
 
@@ -89,11 +91,12 @@ def against(problem: Problem, field: str, values: Callable[[jax.Array], Any]) ->
         found = np.asarray(solution[field](x))
         return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
-    return error
+    return Judge(error, note)
 
 
-def exact(problem: Problem, field: str) -> Any:
-    return against(problem, field, jax.vmap(lambda y: problem.exact_value(field, y)))
+def exact(problem: Problem) -> Judge:
+    """Against the known solution."""
+    return against(problem, "u", jax.vmap(lambda y: problem.exact_value("u", y)))
 
 
 def pinn(width: int, depth: int, points: int, around: int, **options: Any) -> pm.PINN:
@@ -104,35 +107,12 @@ def pinn(width: int, depth: int, points: int, around: int, **options: Any) -> pm
     return pm.PINN(points=points, boundary_points=around, **options)
 
 
-def poisson() -> Iterable[Row]:
-    problem = pm.library.poisson()
-    yield from seeds("Poisson 2-D", problem, pm.PINN(), exact(problem, "u"), 1e-8, 60.0)
-
-
-def poisson_5d() -> Iterable[Row]:
-    problem = cosines(5)
-    method = pinn(64, 1, 2000, 600, activation="sin")
-    yield from seeds("Poisson 5-D", problem, method, exact(problem, "u"), 1e-6, 30.0)
-
-
-def poisson_10d() -> Iterable[Row]:
-    problem = pairs(10)
-    method = pinn(64, 1, 2000, 1500, activation="sin", weights={"boundary": 1e2})
-    yield from seeds("Poisson 10-D", problem, method, exact(problem, "u"), 1e-4, 60.0)
-
-
-def helmholtz() -> Iterable[Row]:
-    problem = pm.library.helmholtz(30.0)
-    method = waves(150, 30.0, 3000, 300, boundary=1e5)
-    yield from seeds("Helmholtz k = 30", problem, method, exact(problem, "u"), 1e-4, 60.0)
-
-
 def helmholtz_features() -> Iterable[Row]:
     """One least-squares solve: k is known, ±k/2 in ξ ∈ [−1, 1], and the bandwidth 1.3 times it."""
     import time
 
     problem, errors, times = pm.library.helmholtz(30.0), [], []
-    error = exact(problem, "u")
+    error = exact(problem)
     method = pm.RandomFeatures(features=1200, bandwidth=20.0)
     pm.solve(problem, method, seed=3)
     for seed in SEEDS:
@@ -142,11 +122,6 @@ def helmholtz_features() -> Iterable[Row]:
         errors.append(error(solution))
     yield median("Helmholtz k = 30 by random features", errors, 1e-12)
     yield row("Helmholtz k = 30 by random features, time", float(np.median(times)), 5.0, "s")
-
-
-def kovasznay() -> Iterable[Row]:
-    problem = pm.library.kovasznay()
-    yield from seeds("Kovasznay", problem, pm.PINN(), exact(problem, "u"), 1e-6, 120.0)
 
 
 def scraper(x: jax.Array, side: str) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -169,8 +144,8 @@ def scraper(x: jax.Array, side: str) -> tuple[jax.Array, jax.Array, jax.Array]:
     return slope * cos + stream * sin, slope * sin - stream * cos, pressure
 
 
-def cavity() -> Iterable[Row]:
-    problem = pm.library.cavity(100.0)
+def by_elements(problem: Problem) -> Judge:
+    """The cavity's velocity by finite elements."""
     # Cells that shrink to the walls: 64² even ones of degree 2 are off by 1.3e-2, in the corners.
     fine, finer = (
         np.asarray(pm.solve(problem, method)["u"](points_of(problem)))
@@ -180,13 +155,19 @@ def cavity() -> Iterable[Row]:
         )
     )
     gap = np.linalg.norm(fine - finer) / np.linalg.norm(finer)
-    error = against(problem, "u", lambda x: finer)
-    # The lid's velocity jumps in its corners and the pressure is infinite there: what Stokes flow
-    # does in such a corner is known, and the network adds the rest (Botella and Peyret, 1998, take
-    # the same from a spectral method's solution).
+    return against(problem, "u", lambda x: finer, f"reference to another {gap:.1e}")
+
+
+def cavity(width: int, points: int, around: int) -> pm.PINN:
+    """With what Stokes flow does in the corners of the lid.
+
+    The lid's velocity jumps there and the pressure is infinite: the flow in such a corner is known,
+    and the network adds the rest (Botella and Peyret, 1998, take the same from a spectral method's
+    solution).
+    """
     network = functools.partial(
         pm.networks.Enriched,
-        network=functools.partial(pm.MLP, width=20, depth=3),
+        network=functools.partial(pm.MLP, width=width, depth=3),
         functions=tuple(
             lambda x, side=side, part=part: scraper(x, side)[part]
             for side in ("left", "right")
@@ -194,49 +175,89 @@ def cavity() -> Iterable[Row]:
         ),
     )
     # Points that stay: those kept apart would be judged by the residual in the corners.
-    method = pm.PINN(
+    return pm.PINN(
         network=network,
         optimizer=pm.GaussNewton(),
         constraints="soft",
-        points=4000,
-        boundary_points=300,
+        points=points,
+        boundary_points=around,
         sampling="sobol",
         resample=None,
         weights={"boundary": 1e3},
     )
-    note = f"Stokes flow in the corners known, not its size; reference to another {gap:.1e}"
-    yield from seeds("cavity Re 100", problem, method, error, 1e-2, 200.0, note=note)
 
 
-def singular() -> Iterable[Row]:
-    problem = lshape()
-    # 2.9e4 unknowns; 4.5e3 differ by 8e-5 from them.
+def by_adaptive_elements(problem: Problem) -> Judge:
+    """Of the L-shape: 2.9e4 unknowns, from which 4.5e3 differ by 8e-5."""
     method = pm.AdaptiveFiniteElement(pm.FiniteElement(degree=2, cells=8), max_unknowns=40_000)
-    error = against(problem, "u", lambda x: pm.solve(problem, method)["u"](x))
+    return against(problem, "u", lambda x: pm.solve(problem, method)["u"](x))
+
+
+def singular(width: int, around: int, **options: Any) -> pm.PINN:
+    """With the singular function of the corner."""
     network = functools.partial(
         pm.networks.Enriched,
-        network=functools.partial(pm.MLP, width=20, depth=3),
+        network=functools.partial(pm.MLP, width=width, depth=3),
         functions=(corner,),
     )
-    soft = pm.PINN(
+    return pm.PINN(
         network=network,
         optimizer=pm.GaussNewton(),
         constraints="soft",
-        boundary_points=150,
+        boundary_points=around,
         weights={"boundary": 1e3},
-    )
-    yield from seeds(
-        "L-shape", problem, soft, error, 1e-4, 120.0, note="singular function known, not its size"
+        **options,
     )
 
+
+CASES = {
+    "poisson": Case("Poisson 2-D", pm.library.poisson, exact, pm.PINN(), 1e-8, 60.0),
+    "poisson 5d": Case(
+        "Poisson 5-D",
+        functools.partial(cosines, 5),
+        exact,
+        pinn(64, 1, 2000, 600, activation="sin"),
+        1e-6,
+        30.0,
+    ),
+    "poisson 10d": Case(
+        "Poisson 10-D",
+        functools.partial(pairs, 10),
+        exact,
+        pinn(64, 1, 2000, 1500, activation="sin", weights={"boundary": 1e2}),
+        1e-4,
+        60.0,
+    ),
+    "helmholtz": Case(
+        "Helmholtz k = 30",
+        functools.partial(pm.library.helmholtz, 30.0),
+        exact,
+        waves(150, 30.0, 3000, 300, boundary=1e5),
+        1e-4,
+        60.0,
+    ),
+    "kovasznay": Case("Kovasznay", pm.library.kovasznay, exact, pm.PINN(), 1e-6, 120.0),
+    "cavity": Case(
+        "cavity Re 100",
+        functools.partial(pm.library.cavity, 100.0),
+        by_elements,
+        cavity(20, 4000, 300),
+        1e-2,
+        200.0,
+        told="Stokes flow in the corners, not its size",
+    ),
+    "lshape": Case(
+        "L-shape",
+        lshape,
+        by_adaptive_elements,
+        singular(20, 150),
+        1e-4,
+        120.0,
+        told="the singular function, not its size",
+    ),
+}
 
 CHECKS: Checks = {
-    "poisson": poisson,
-    "poisson 5d": poisson_5d,
-    "poisson 10d": poisson_10d,
-    "helmholtz": helmholtz,
+    **{name: case.rows for name, case in CASES.items()},
     "helmholtz features": helmholtz_features,
-    "kovasznay": kovasznay,
-    "cavity": cavity,
-    "lshape": singular,
 }

@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import physml as pm
-from benchmarks._neural import seeds
-from benchmarks._table import Checks, Row
+from benchmarks._neural import Case, Judge
+from benchmarks._table import Checks
 from benchmarks.neural_variational import on_grid
 from pdes import Problem
 from physml.networks import MLP
-from solvers import Method, Solution
-
-
-def poisson(method: Method, target: float, jump: float | None = None) -> Iterable[Row]:
-    problem = pm.library.poisson()
-    budget = 60.0 if jump is None else 180.0
-    yield from seeds("Poisson", problem, method, on_grid(problem), target, budget, jump=jump)
-
-
-def xpinn() -> Iterable[Row]:
-    yield from poisson(pm.XPINN(partition=(2, 1)), 1e-5)
-
-
-def fbpinn() -> Iterable[Row]:
-    yield from poisson(pm.FBPINN(), 1e-5)
-
-
-def spinn() -> Iterable[Row]:
-    yield from poisson(pm.SPINN(), 1e-5)
-
-
-def cpinn_poisson() -> Iterable[Row]:
-    yield from poisson(pm.CPINN(partition=(2, 2)), 1e-6, 1e-4)
+from solvers import Solution
 
 
 def jump_problem(ratio: float = 100.0) -> Problem:
@@ -66,18 +44,16 @@ def jump_problem(ratio: float = 100.0) -> Problem:
     )
 
 
-def cpinn_jump() -> Iterable[Row]:
-    problem = jump_problem()
+def across_jump(width: int, points: int | None, around: int) -> pm.CPINN:
     # The larger coefficient makes the equation's residual and the flux's jump large.
-    method = pm.CPINN(
+    return pm.CPINN(
         partition={"x": 0.5},
-        network=functools.partial(MLP, width=16, depth=2),
+        network=functools.partial(MLP, width=width, depth=2),
         constraints="soft",
-        boundary_points=100,
+        points=points,
+        boundary_points=around,
         weights={"value": 1e5, "boundary": 1e5, "flux": 0.1},
     )
-    label = "coefficient jump of 100"
-    yield from seeds(label, problem, method, on_grid(problem), 1e-4, 180.0, jump=1e-4)
 
 
 def burgers_error(solution: Solution) -> float:
@@ -89,25 +65,47 @@ def burgers_error(solution: Solution) -> float:
     return float(jnp.linalg.norm(solution["u"](x, t) - exact) / jnp.linalg.norm(exact))
 
 
-def cpinn_burgers() -> Iterable[Row]:
-    problem = pm.library.burgers()
-    # The shock at x = 0 stands in the second part, which gets the most of everything.
-    sizes = ((8, 2), (20, 3), (8, 2), (8, 2))
-    method = pm.CPINN(
+def around_shock(sizes: Sequence[tuple[int, int]], points: Sequence[int]) -> pm.CPINN:
+    """Interfaces at −0.6, 0.2 and 0.5, the shock at x = 0 in the second part.
+
+    Arguments:
+        sizes: width and depth of each part's network. points: of each part.
+    """
+    return pm.CPINN(
         partition={"x": (-0.6, 0.2, 0.5)},
         network=[functools.partial(MLP, width=w, depth=d) for w, d in sizes],
-        points=[300, 1800, 300, 300],
+        points=list(points),
         weights={"value": 1e3, "flux": 1e2},
     )
-    label = "Burgers, interfaces −0.6, 0.2, 0.5"
-    yield from seeds(label, problem, method, burgers_error, 1e-4, 180.0, jump=1e-4)
 
 
-CHECKS: Checks = {
-    "poisson xpinn": xpinn,
-    "poisson fbpinn": fbpinn,
-    "poisson spinn": spinn,
-    "subdomains cpinn poisson": cpinn_poisson,
-    "subdomains cpinn jump": cpinn_jump,
-    "subdomains cpinn burgers": cpinn_burgers,
+CASES = {
+    "poisson xpinn": Case(
+        "Poisson", pm.library.poisson, on_grid, pm.XPINN(partition=(2, 1)), 1e-5, 60.0
+    ),
+    "poisson fbpinn": Case("Poisson", pm.library.poisson, on_grid, pm.FBPINN(), 1e-5, 60.0),
+    "poisson spinn": Case("Poisson", pm.library.poisson, on_grid, pm.SPINN(), 1e-5, 60.0),
+    "subdomains cpinn poisson": Case(
+        "Poisson", pm.library.poisson, on_grid, pm.CPINN(partition=(2, 2)), 1e-6, 180.0, jump=1e-4
+    ),
+    "subdomains cpinn jump": Case(
+        "coefficient jump of 100",
+        jump_problem,
+        on_grid,
+        across_jump(16, None, 100),
+        1e-4,
+        180.0,
+        jump=1e-4,
+    ),
+    "subdomains cpinn burgers": Case(
+        "Burgers, interfaces −0.6, 0.2, 0.5",
+        pm.library.burgers,
+        lambda problem: Judge(burgers_error),
+        around_shock(((8, 2), (20, 3), (8, 2), (8, 2)), (300, 1800, 300, 300)),
+        1e-4,
+        180.0,
+        jump=1e-4,
+    ),
 }
+
+CHECKS: Checks = {name: case.rows for name, case in CASES.items()}

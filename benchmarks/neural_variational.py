@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import physml as pm
-from benchmarks._neural import seeds
-from benchmarks._table import Checks, Row, missing, row
+from benchmarks._neural import Case, Judge
+from benchmarks._table import Checks, Row, row
 from pdes import Problem
 from physml.optimizers import Objective
 from solvers import Solution
@@ -23,6 +23,7 @@ from solvers import Solution
 HERE = Path(__file__).resolve().parent
 # The mesh of the gear, from the examples of FastVPINNs (MIT); not part of this project.
 DATA = Path(os.environ.get("PHYSML_DATA", HERE.parents[1] / "shared" / "data"))
+GEAR = DATA / "gear.mesh"
 
 
 def relative_l2(solution: Solution, x: np.ndarray, weights: np.ndarray, exact) -> float:
@@ -31,7 +32,7 @@ def relative_l2(solution: Solution, x: np.ndarray, weights: np.ndarray, exact) -
     return float(np.sqrt(weights @ (found - exact) ** 2 / (weights @ exact**2)))
 
 
-def exacton_grid(problem: Problem, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def exact_on_grid(problem: Problem, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gauss–Legendre points of 64 panels a direction on a line, 16 in the plane."""
     panels = 64 if problem.dim == 1 else 16
     points, weights = np.polynomial.legendre.leggauss(count)
@@ -48,9 +49,9 @@ def exacton_grid(problem: Problem, count: int) -> tuple[np.ndarray, np.ndarray, 
     return x, w, np.asarray(values)
 
 
-def on_grid(problem: Problem) -> Callable[[Solution], float]:
-    grid = exacton_grid(problem, 8)
-    return lambda solution: relative_l2(solution, *grid)
+def on_grid(problem: Problem) -> Judge:
+    grid = exact_on_grid(problem, 8)
+    return Judge(lambda solution: relative_l2(solution, *grid))
 
 
 def waves() -> Problem:
@@ -62,18 +63,15 @@ def waves() -> Problem:
     return pm.manufactured(pm.library.Poisson(), pm.Rectangle(), {"u": exact})
 
 
-def poisson_waves() -> Iterable[Row]:
-    problem = waves()
-    # Plane waves: the solution is a sum of sines of the inputs, of frequency 2π in [−1, 1].
-    method = pm.MeshVPINN(
+def plane_waves(width: int, tests: int, quadrature: int) -> pm.MeshVPINN:
+    """The solution is a sum of sines of the inputs, of frequency 2π in [−1, 1]."""
+    return pm.MeshVPINN(
         cells=4,
         cell_shape="quadrilateral",
-        tests=10,
-        quadrature=24,
-        network=functools.partial(pm.SIREN, width=150, depth=1, frequency=12.0),
+        tests=tests,
+        quadrature=quadrature,
+        network=functools.partial(pm.SIREN, width=width, depth=1, frequency=12.0),
     )
-    label = "−sin 4πx sin 4πy on 4 × 4 cells"
-    yield from seeds(label, problem, method, on_grid(problem), 1e-5, 60.0)
 
 
 class Layer(pm.PDE):
@@ -110,22 +108,20 @@ def layer(epsilon: float = 1e-3) -> Problem:
     )
 
 
-def boundary_layer() -> Iterable[Row]:
-    problem = layer()
+# Values of ε on the way to 1e-3.
+STAGES = (0.1, 0.05, 0.025, 0.0125, 0.007, 0.004, 0.0026, 0.0018, 0.0013)
+
+
+def by_stages(width: int, elements: int) -> pm.Curriculum:
     # A distance factor would ask the network for 1/ε at the layer. Each step is of milliseconds.
     method = pm.VPINN(
-        network=functools.partial(pm.MLP, width=10, depth=2),
-        elements=40,
+        network=functools.partial(pm.MLP, width=width, depth=2),
+        elements=elements,
         constraints="soft",
         weights={"boundary": 1e4},
         resample=5,
     )
-    values = (0.1, 0.05, 0.025, 0.0125, 0.007, 0.004, 0.0026, 0.0018, 0.0013)
-    method = pm.Curriculum(method, where=lambda pde: pde.epsilon, values=values, last=0.2)
-    stages = len(values) + 1
-    yield from seeds(
-        "layer, ε = 1e-3", problem, method, on_grid(problem), 1e-3, 120.0, warm_up=4 * stages
-    )
+    return pm.Curriculum(method, where=lambda pde: pde.epsilon, values=STAGES, last=0.2)
 
 
 class Transport(pm.PDE):
@@ -150,29 +146,30 @@ class Transport(pm.PDE):
         return -0.1 * p.grad.u[0]
 
 
-def gear() -> Iterable[Row]:
-    path = DATA / "gear.mesh"
-    label = "gear of 14 192 quadrilaterals"
-    if not path.is_file():
-        yield missing(label, "FEM Q2", f"no {path}; set PHYSML_DATA to the folder that holds it")
-        return
-    domain = pm.MeshDomain(path)
-    problem = pm.Problem(Transport(), domain, boundary={"all": pm.Dirichlet(u=0.0)})
+def gear() -> Problem:
+    domain = pm.MeshDomain(GEAR)
+    return pm.Problem(Transport(), domain, boundary={"all": pm.Dirichlet(u=0.0)}, name="gear")
+
+
+def at_centres(problem: Problem) -> Judge:
+    """Against finite elements of degree 2, at the centres of the gear's cells."""
     reference = pm.solve(problem, pm.FiniteElement(degree=2))
-    mesh = domain.mesh()
+    mesh = problem.domain.mesh()
     x = mesh.points[mesh.cells].mean(axis=1)
     weights = np.ones(len(x)) / len(x)
     values = np.asarray(reference["u"](jnp.asarray(x)))
-    # Its corners and small cells would govern other norms than the dual one of smooth tests.
-    method = pm.RobustVPINN(
+    return Judge(lambda solution: relative_l2(solution, x, weights, values))
+
+
+def by_smooth_tests(width: int, tests: int) -> pm.RobustVPINN:
+    # The gear's corners and small cells would govern other norms than the dual one of these.
+    return pm.RobustVPINN(
         degree=1,
         quadrature=1,
-        tests=2000,
+        tests=tests,
         distances=True,
-        network=functools.partial(pm.MLP, width=24, depth=2),
+        network=functools.partial(pm.MLP, width=width, depth=2),
     )
-    error = lambda solution: relative_l2(solution, x, weights, values)
-    yield from seeds(label, problem, method, error, 1e-2, 200.0)
 
 
 def _gradient(objective: Objective) -> Callable:
@@ -211,21 +208,35 @@ def step_time() -> Iterable[Row]:
     yield row("VPINN step: 400 cells over 16 at equal quadrature", ratio, 1.5, "ratio")
 
 
-def poisson_robust() -> Iterable[Row]:
-    problem = pm.library.poisson()
-    yield from seeds("Poisson", problem, pm.RobustVPINN(), on_grid(problem), 1e-5, 60.0)
-
-
-def poisson_ritz() -> Iterable[Row]:
-    problem = pm.library.poisson()
-    yield from seeds("Poisson", problem, pm.DeepRitz(), on_grid(problem), 1e-4, 60.0)
-
+CASES = {
+    "hp-vpinn waves": Case(
+        "−sin 4πx sin 4πy on 4 × 4 cells", waves, on_grid, plane_waves(150, 10, 24), 1e-5, 60.0
+    ),
+    "hp-vpinn boundary layer": Case(
+        "layer, ε = 1e-3",
+        layer,
+        on_grid,
+        by_stages(10, 40),
+        1e-3,
+        120.0,
+        warm_up=4 * (len(STAGES) + 1),
+    ),
+    "hp-vpinn gear": Case(
+        "gear of 14 192 quadrilaterals",
+        gear,
+        at_centres,
+        by_smooth_tests(24, 2000),
+        1e-2,
+        200.0,
+        files=(GEAR,),
+    ),
+    "poisson robust vpinn": Case(
+        "Poisson", pm.library.poisson, on_grid, pm.RobustVPINN(), 1e-5, 60.0
+    ),
+    "poisson deep ritz": Case("Poisson", pm.library.poisson, on_grid, pm.DeepRitz(), 1e-4, 60.0),
+}
 
 CHECKS: Checks = {
-    "hp-vpinn waves": poisson_waves,
-    "hp-vpinn boundary layer": boundary_layer,
-    "hp-vpinn gear": gear,
+    **{name: case.rows for name, case in CASES.items()},
     "vpinn step": step_time,
-    "poisson robust vpinn": poisson_robust,
-    "poisson deep ritz": poisson_ritz,
 }

@@ -9,7 +9,6 @@ at the ends of the period, what the heat equation makes of them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -18,8 +17,8 @@ from jaxtyping import Array
 
 import physml as pm
 from benchmarks import neural_time
-from benchmarks._neural import seeds
-from benchmarks._table import Checks, Row
+from benchmarks._neural import Case, Judge
+from benchmarks._table import Checks
 from pdes import Problem
 from solvers import Solution
 
@@ -103,6 +102,12 @@ def from_heat_error(solution: Solution) -> float:
     return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
 
 
+def from_heat(problem: Problem) -> Judge:
+    return Judge(
+        from_heat_error, f"reference to itself {neural_time.reference('allen-cahn')[1]:.1e}"
+    )
+
+
 def waves_in_slabs(
     harmonics: int, count: int, parity: str, tolerance: float = 1e-18
 ) -> pm.TimeSlabs:
@@ -114,26 +119,25 @@ def waves_in_slabs(
     return pm.TimeSlabs(inner, count, warm=False)
 
 
-def burgers() -> Iterable[Row]:
-    method = waves_in_slabs(360, 20, "odd", tolerance=1e-14)
-    error = functools.partial(neural_time.relative_l2, "burgers")
-    yield from seeds("burgers by odd waves", odd_burgers(), method, error, 1e-6, 300.0, note=ODD)
-
-
-def allen_cahn() -> Iterable[Row]:
-    method = waves_in_slabs(192, 10, "even")
-    yield from seeds(
+CASES = {
+    "burgers by odd waves": Case(
+        "burgers by odd waves",
+        odd_burgers,
+        functools.partial(neural_time.judge, "burgers"),
+        waves_in_slabs(360, 20, "odd", tolerance=1e-14),
+        1e-6,
+        300.0,
+        told=ODD,
+    ),
+    "allen-cahn by even waves": Case(
         "allen-cahn by even waves",
-        allen_cahn_from_heat(),
-        method,
-        from_heat_error,
+        allen_cahn_from_heat,
+        from_heat,
+        waves_in_slabs(192, 10, "even"),
         1e-5,
         300.0,
-        note=EVEN,
-    )
-
-
-CHECKS: Checks = {
-    "burgers by odd waves": burgers,
-    "allen-cahn by even waves": allen_cahn,
+        told=EVEN,
+    ),
 }
+
+CHECKS: Checks = {name: case.rows for name, case in CASES.items()}
