@@ -17,6 +17,7 @@ from physml.losses._collocation import Collocation
 from physml.losses._residuals import equation_residual
 from physml.losses._tests import gauss_legendre
 from physml.losses._variational import _by_component
+from physml.losses._waves_on_grid import WaveBlock, on_grid
 from physml.optimizers import Block, LeastSquares, QuadratureBlock
 
 
@@ -69,12 +70,15 @@ class Spectral(LeastSquares):
             return equation_residual(problem, name, fields, point["x"], point["t"])
 
         components = int(np.prod(dict(self.conditions.trial.shapes)[name], dtype=int))
-        return QuadratureBlock(
-            fn,
-            {"x": data["x"], "t": data["t"]},
-            _by_component(data["tests"][None], components)[0],
-            scale=weight * data["times"][:, None] / data["sizes"][name],
-        )
+        parts = {
+            "fn": fn,
+            "points": {"x": data["x"], "t": data["t"]},
+            "tests": _by_component(data["tests"][None], components)[0],
+            "scale": weight * data["times"][:, None] / data["sizes"][name],
+        }
+        if on_grid(self.conditions):
+            return WaveBlock(**parts, name=name, conditions=self.conditions)
+        return QuadratureBlock(**parts)
 
 
 def wavenumbers(harmonics: Sequence[int]) -> np.ndarray:

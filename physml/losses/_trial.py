@@ -42,7 +42,7 @@ class Inputs(eqx.Module):
             low = jnp.asarray(self.lower, x.dtype)
             unit = (x - low) / jnp.asarray(np.subtract(self.upper, self.lower), x.dtype)
             units = 2 * unit - 1
-            return units if self.time is None else jnp.append(units, self._moment(t))
+            return units if self.time is None else jnp.append(units, self.moment(t))
         parts = []
         for i, periodic in enumerate(self.periodic):
             unit = (x[i] - self.lower[i]) / (self.upper[i] - self.lower[i])
@@ -52,10 +52,11 @@ class Inputs(eqx.Module):
             for k in range(1, self.harmonics + 1):
                 parts += [jnp.cos(2 * np.pi * k * unit), jnp.sin(2 * np.pi * k * unit)]
         if self.time is not None:
-            parts.append(self._moment(t))
+            parts.append(self.moment(t))
         return jnp.stack(parts)
 
-    def _moment(self, t: Array) -> Array:
+    def moment(self, t: Array) -> Array:
+        """The time in [−1, 1]."""
         assert self.time is not None
         start, end = self.time
         return 2 * (t - start) / (end - start) - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pdes._fourier_sum import fourier_sum
@@ -77,27 +78,42 @@ class FourierSeries(Network):
 
     def __call__(self, x: Array) -> Array:
         check_input(self, x)
-        coefficients = self.inner(x[2:]).reshape(self.out_size, -1)
-        scale = 1 + jnp.arange(1, self.harmonics + 1, dtype=x.dtype)
-        waves = coefficients[:, -self._waves * self.harmonics :].reshape(
-            self.out_size, self._waves, self.harmonics
-        )
-        a, b = self._amplitudes(waves / scale)
+        constant, a, b = self._amplitudes(x[2:])
         # The branch of θ is of no account, since every k is a whole number.
         theta = jnp.arctan2(x[1], x[0])
         value = fourier_sum(theta, a, b)
-        return value if self.parity == "odd" else coefficients[:, 0] + value
+        return value if self.parity == "odd" else constant + value
 
-    @property
-    def _waves(self) -> int:
-        return 2 if self.parity is None else 1
+    def amplitudes(self, z: Array) -> Array:
+        """Of the functions that `waves` gives, (out_size, functions)."""
+        constant, a, b = self._amplitudes(z)
+        parts = {None: (constant[:, None], a, b), "even": (constant[:, None], a), "odd": (b,)}
+        return jnp.concatenate(parts[self.parity], axis=1)
 
-    def _amplitudes(self, waves: Array) -> tuple[Array, Array]:
-        """Of cosines and sines."""
-        if self.parity is None:
-            return waves[:, 0], waves[:, 1]
+    def waves(self, theta: Array, order: int) -> Array:
+        """1, cos kθ and sin kθ, those that the parity keeps, with derivatives, (order + 1, …)."""
+        k = jnp.arange(1, self.harmonics + 1, dtype=theta.dtype)
+        found = []
+        for m in range(order + 1):
+            constant = jnp.full(1, 1.0 if m == 0 else 0.0, theta.dtype)
+            quarter = m * (0.5 * np.pi)
+            even, odd = (k**m * wave(k * theta + quarter) for wave in (jnp.cos, jnp.sin))
+            parts = {None: (constant, even, odd), "even": (constant, even), "odd": (odd,)}
+            found.append(jnp.concatenate(parts[self.parity]))
+        return jnp.stack(found)
+
+    def _amplitudes(self, z: Array) -> tuple[Array, Array, Array]:
+        """c₀, and those of cosines and sines."""
+        count = 2 if self.parity is None else 1
+        coefficients = self.inner(z).reshape(self.out_size, -1)
+        scale = 1 + jnp.arange(1, self.harmonics + 1, dtype=z.dtype)
+        waves = coefficients[:, -count * self.harmonics :].reshape(
+            self.out_size, count, self.harmonics
+        )
+        waves = waves / scale
         own, none = waves[:, 0], jnp.zeros_like(waves[:, 0])
-        return (own, none) if self.parity == "even" else (none, own)
+        pairs = {None: (own, waves[:, -1]), "even": (own, none), "odd": (none, own)}
+        return (coefficients[:, 0], *pairs[self.parity])
 
 
 def check_parity(parity: str | None) -> None:

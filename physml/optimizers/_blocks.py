@@ -132,6 +132,10 @@ class QuadratureBlock(Block):
 
         return self._gather(self._map_elements(element, self.chunk))
 
+    def values(self, params: Any) -> Array:
+        """fn at all points, (E, Q, k)."""
+        return jax.vmap(jax.vmap(lambda point: self.fn(params, point)))(self.points)
+
     def jacobian(self, params: Any, project: Projection | None = None) -> tuple[Array, Array]:
         theta, unravel = ravel_pytree(params)
 

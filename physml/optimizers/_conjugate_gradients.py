@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 Map = Callable[[Array], Array]
@@ -34,6 +35,9 @@ def conjugate_gradients(
 ) -> Solved:
     """A x = b from x₀, until ‖b − A x‖ ≤ tolerance · ‖b‖ or after `iterations` products.
 
+    The norm is √(rᵀ M r) with the preconditioner M: of whatever units the parameters are, and with
+    M ≈ A⁻¹ the error in the energy.
+
     Where pᵀAp ≤ 0 for a search direction p, x so far is returned (truncated Newton; from x₀ = 0 it
     is a descent direction still), and at the first product M b.
 
@@ -41,6 +45,7 @@ def conjugate_gradients(
     """
     residual = right - product(start)
     direction = precondition(residual)
+    enough = tolerance**2 * (right @ precondition(right))
     first = _State(
         start,
         residual,
@@ -49,10 +54,9 @@ def conjugate_gradients(
         jnp.ones((), int),
         jnp.zeros((), bool),
     )
-    least = tolerance * jnp.linalg.norm(right)
 
     def unfinished(state: _State) -> Array:
-        going = jnp.linalg.norm(state.residual) > least
+        going = state.square > enough
         return going & ~state.indefinite & (state.count <= iterations)
 
     def advance(state: _State) -> _State:
@@ -117,3 +121,56 @@ def jacobi(product: Map, size: int, probes: int, damping: Array, key: Array) -> 
     mean = jnp.mean(jnp.abs(diagonal))
     diagonal = jnp.where(diagonal > 1e-3 * mean, diagonal, mean) + damping
     return lambda vector: vector / diagonal
+
+
+def units(
+    pull: Map, rows: int, unravel: Callable[[Array], Any], rank: int, damping: Array, key: Array
+) -> Map:
+    """Inverses of the diagonal blocks of JᵀJ + λI, one for each row of a weight: each unit's own.
+
+    With `rank` random signs w, E[(Jᵀw)(Jᵀw)ᵀ] = JᵀJ: the blocks are means over the products Jᵀw. Of
+    vectors and numbers the diagonal is taken.
+
+    Source: blocks of units, Le Roux, Manzagol and Bengio (2008).
+    """
+    signs = jax.random.rademacher(key, (rank, rows), dtype=float)
+    samples = jax.vmap(pull)(signs)
+    factors = jax.tree.map(lambda each: _unit_factor(each, damping), jax.vmap(unravel)(samples))
+
+    def precondition(vector: Array) -> Array:
+        return ravel_pytree(jax.tree.map(_unit_solve, unravel(vector), factors))[0]
+
+    return precondition
+
+
+# Part of the diagonal in the estimate of a block from as many samples as it has columns: without
+# it some of its directions are too small.
+_SHRINKAGE = 0.1
+
+
+def _unit_factor(samples: Array, damping: Array) -> Array:
+    """Of one array: Cholesky factors (units, n, n), or a diagonal in its shape."""
+    count = len(samples)
+    diagonal = jnp.mean(samples**2, axis=0)
+    # What has no influence on the residuals has a step of zero.
+    least = damping + jnp.finfo(samples.dtype).eps * jnp.max(diagonal)
+    least = jnp.where(least > 0, least, 1.0)
+    if samples.ndim < 3:
+        return diagonal + least
+    each = samples.reshape(count, -1, samples.shape[-1])
+    blocks = jnp.einsum("sui,suj->uij", each, each) / count
+    share = min(_SHRINKAGE * blocks.shape[-1] / count, 0.5)
+    own = jax.vmap(jnp.diag)(diagonal.reshape(blocks.shape[:2]))
+    shrunk = (1 - share) * blocks + share * own
+    return jnp.linalg.cholesky(shrunk + least * jnp.eye(blocks.shape[-1]))
+
+
+def _unit_solve(vector: Array, factor: Array) -> Array:
+    if vector.ndim < 2:
+        return vector / factor
+    each = vector.reshape(-1, vector.shape[-1], 1)
+    half = jax.lax.linalg.triangular_solve(factor, each, left_side=True, lower=True)
+    whole = jax.lax.linalg.triangular_solve(
+        factor, half, left_side=True, lower=True, transpose_a=True
+    )
+    return whole.reshape(vector.shape)

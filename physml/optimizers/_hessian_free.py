@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
 
-from ._conjugate_gradients import conjugate_gradients, jacobi, nystrom
+from ._conjugate_gradients import conjugate_gradients, jacobi, nystrom, units
 from ._linearised import losses_along, moved
 from ._objective import LeastSquares, Objective
 from ._optimizer import Info, Optimizer, as_floats, check_params
 
-_PRECONDITIONERS = ("nystrom", "diagonal", "none")
+_PRECONDITIONERS = ("nystrom", "units", "diagonal", "none")
+# Of sums of squares alone.
+_OF_SQUARES = ("nystrom", "units")
 
 
 class HessianFreeState(eqx.Module):
@@ -39,8 +43,10 @@ class HessianFree(Optimizer):
     - `damping`: first λ, relative to the mean diagonal (estimated).
     - `iterations`: most products of one solve. `tolerance`: its relative residual.
     - `preconditioner`: "nystrom" (from `rank` products, that removes as many large eigenvalues),
+      "units" (a block for each row of a weight, estimated from `rank` products Jᵀw: for wide last
+      layers whose outputs hardly meet in a residual, such as the coefficients of a series),
       "diagonal" (estimated from `rank` products) or "none". For losses that are no sum of squares
-      the Nyström approximation does not exist, and "diagonal" is taken in its place.
+      the first two do not exist, and "diagonal" is taken in their place.
     - `factor`: of λ. `probes`: step lengths tried. `seed`: of the preconditioner's vectors.
 
     Sources: Martens, 2010; Nocedal and Wright, 2006, section 7.1; Rathore, Lei, Frangella, Lu and
@@ -115,32 +121,43 @@ class HessianFree(Optimizer):
         return state
 
     def _kind(self, objective: Objective) -> str:
-        if self.preconditioner == "nystrom" and not isinstance(objective, LeastSquares):
+        if self.preconditioner in _OF_SQUARES and not isinstance(objective, LeastSquares):
             return "diagonal"
         return self.preconditioner
 
 
-def _curvature(objective: Objective, theta, unravel, batch):
-    """A product with the curvature, the gradient that belongs to it, the terms, and a factor c.
+class _Curvature(NamedTuple):
+    """The model L(θ − d) ≈ L − c (2 bᵀd − dᵀA d): A, b and c, and the terms of L.
 
-    The model is L(θ − d) ≈ L − c (2 bᵀd − dᵀA d).
+    Of a sum of squares A = JᵀJ, `pull` is Jᵀ and `rows` the number of residuals.
     """
+
+    product: Callable[[Array], Array]
+    right: Array
+    terms: dict[str, Array]
+    weight: float
+    pull: Callable[[Array], Array] | None = None
+    rows: int = 0
+
+
+def _curvature(objective: Objective, theta, unravel, batch) -> _Curvature:
     if isinstance(objective, LeastSquares):
         vector = lambda flat: objective.residual(unravel(flat), batch)
         residual, push = jax.linearize(vector, theta)
         transposed = jax.linear_transpose(push, theta)
         pull = lambda w: transposed(w)[0]
         terms = objective.terms(unravel(theta), batch)
-        return lambda v: pull(push(v)), pull(residual), terms, 1.0
+        return _Curvature(lambda v: pull(push(v)), pull(residual), terms, 1.0, pull, residual.size)
     loss = lambda flat: objective.loss(unravel(flat), batch)
     gradient, product = jax.linearize(jax.grad(loss), theta)
-    return product, gradient, objective.terms(unravel(theta), batch), 0.5
+    return _Curvature(product, gradient, objective.terms(unravel(theta), batch), 0.5)
 
 
 @eqx.filter_jit
 def _solve(optimizer: HessianFree, objective: Objective, params, state, batch):
     theta, unravel = ravel_pytree(params)
-    product, right, terms, weight = _curvature(objective, theta, unravel, batch)
+    model = _curvature(objective, theta, unravel, batch)
+    product, right = model.product, model.right
     key = jax.random.fold_in(jax.random.key(optimizer.seed), state.steps)
     first, second = jax.random.split(key)
     signs = jax.random.rademacher(first, (theta.size,), dtype=theta.dtype)
@@ -149,6 +166,9 @@ def _solve(optimizer: HessianFree, objective: Objective, params, state, batch):
     kind = optimizer._kind(objective)
     if kind == "nystrom":
         precondition = nystrom(product, theta.size, optimizer.rank, damping, second)
+    elif kind == "units":
+        assert model.pull is not None
+        precondition = units(model.pull, model.rows, unravel, optimizer.rank, damping, second)
     elif kind == "diagonal":
         precondition = jacobi(product, theta.size, optimizer.rank, damping, second)
     else:
@@ -156,13 +176,24 @@ def _solve(optimizer: HessianFree, objective: Objective, params, state, batch):
     solved = conjugate_gradients(
         lambda v: product(v) + damping * v,
         right,
-        # A Hessian that is not positive asks for a start at zero.
-        state.direction if isinstance(objective, LeastSquares) else jnp.zeros_like(theta),
+        _start(objective, product, right, damping, state.direction),
         precondition,
         optimizer.iterations,
         optimizer.tolerance,
     )
     direction = solved.solution
-    predicted = weight * (2 * right @ direction - direction @ product(direction))
-    norm = 2 * weight * jnp.linalg.norm(right)
-    return direction, terms, norm, damping, predicted, solved.products
+    predicted = model.weight * (2 * right @ direction - direction @ product(direction))
+    norm = 2 * model.weight * jnp.linalg.norm(right)
+    return direction, model.terms, norm, damping, predicted, solved.products
+
+
+def _start(objective: Objective, product, right: Array, damping: Array, last: Array) -> Array:
+    """The last direction where the model has less there than at zero, else zero.
+
+    Near a solution each step is far shorter than the one before, which then is no start. A Hessian
+    that is not positive asks for zero.
+    """
+    if not isinstance(objective, LeastSquares):
+        return jnp.zeros_like(last)
+    model = last @ (product(last) + damping * last) - 2 * right @ last
+    return jnp.where(model < 0, last, 0.0)

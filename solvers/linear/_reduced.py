@@ -15,6 +15,8 @@ from solvers.linear._layout import Layout
 from solvers.linear._pattern import SparsePattern
 
 _PARTS = 200
+# Of what a mode could do to a part: less than this is round-off.
+_FREE = 1e-11
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -206,9 +208,10 @@ def unsupported(
         if not len(present):
             continue
         scaled = image[rows][:, present] / weights[present]
-        # Squared, since the Gram matrix is: a mode counts as free at a relative 1e-11.
-        energy, vectors = np.linalg.eigh(scaled.T @ scaled)
-        free = vectors[:, energy <= 1e-22]
+        # Not by eigenvalues of the Gram matrix, which has half of the digits.
+        _, sizes, vectors = np.linalg.svd(np.linalg.qr(scaled, mode="r"))
+        sizes = np.append(sizes, np.zeros(len(vectors) - len(sizes)))
+        free = vectors[sizes <= _FREE].T
         if free.size:
             share = (free**2).sum(axis=1)
             found = [names[present[i]] for i in np.flatnonzero(share > 0.05)]
