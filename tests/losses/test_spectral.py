@@ -7,11 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 import physml as pm
 from pdes import library
 from physml.losses import Spectral, spectral_batch, stacked
 from physml.losses._spectral import wave_sizes, wavenumbers
+from physml.losses._waves_on_grid import WaveBlock
+from physml.optimizers import QuadratureBlock
 from tests.losses._exact import exact_collocation
 
 
@@ -183,3 +186,61 @@ def test_the_jacobian_is_that_of_the_residual():
     # 3 × 3 waves at two times, and no block for the start, which is exact.
     assert value.shape == (18,)
     np.testing.assert_allclose(jacobian, expected, atol=1e-12 * np.abs(expected).max())
+
+
+def _random_series(problem, parity=None):
+    """The objective, its data and parameters of a `FourierSeries` whose weights are all drawn."""
+    inner = partial(pm.OrthonormalSines, width=3)
+    network = partial(pm.FourierSeries, harmonics=5, inner=inner, parity=parity)
+    method = pm.SpectralPINN(network=network, harmonics=5, points=16, times=4, parity=parity)
+    setup = method.setup(problem, 0)
+    batch = setup.sampler(jax.random.key(0), setup.params, 0)
+    leaves, tree = jax.tree.flatten(setup.params)
+    draw = np.random.default_rng(0)
+    drawn = [leaf + 0.1 * draw.normal(size=leaf.shape) for leaf in leaves]
+    return setup.objective, jax.tree.unflatten(tree, drawn), batch["fourier"]
+
+
+def _waves_problem(name):
+    box = pm.Interval(0.5, 3.5, periodic=True)
+    wave = lambda x: jnp.sin(2 * jnp.pi * (x[0] - 0.5) / 3.0)
+    cases = {
+        "definition": (Stiff(), {"u": wave}, {}),
+        "third order": (library.dispersive.KortewegDeVries(), {"u": wave}, {}),
+        "second order in time": (library.waves.Wave(c=3.0), {"u": wave}, {"u": 0.5}),
+        "system": (library.reaction.GrayScott(), {"u": wave, "v": lambda x: wave(x) ** 2}, {}),
+        "even": (library.diffusion.Heat(0.1), {"u": lambda x: wave(x) ** 2}, {}),
+        "odd": (library.diffusion.Heat(0.1), {"u": wave}, {}),
+    }
+    pde, initial, rate = cases[name]
+    return pm.Problem(pde, box, time=(0.2, 0.5), initial=initial, initial_rate=rate)
+
+
+@pytest.mark.parametrize(
+    "name", ["definition", "third order", "second order in time", "system", "even", "odd"]
+)
+def test_a_series_on_a_grid_has_the_residuals_of_its_points(name):
+    """By its derivatives on the grid, as by differentiating it at each point; and its Jacobian."""
+    problem = _waves_problem(name)
+    objective, params, data = _random_series(problem, name if name in ("even", "odd") else None)
+    theta, unravel = ravel_pytree(params)
+    for field in objective.conditions.trial.names:
+        block = objective.block(field, data)
+        assert isinstance(block, WaveBlock)
+        plain = QuadratureBlock(block.fn, block.points, block.tests, block.scale)
+        expected = np.asarray(plain.residual(params))
+        found = np.asarray(block.residual(params))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+        values, jacobian = block.jacobian(params)
+        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+        slopes = jax.jacfwd(lambda flat, b=block: b.residual(unravel(flat)))(theta)
+        size = np.abs(np.asarray(jacobian)).max()
+        np.testing.assert_allclose(slopes, jacobian, rtol=0, atol=1e-11 * size)
+
+
+def test_other_networks_are_taken_point_by_point():
+    inner = partial(pm.MLP, width=4, depth=1)
+    method = pm.SpectralPINN(network=inner, harmonics=5, points=16, times=4)
+    setup = method.setup(_carried(), 0)
+    batch = setup.sampler(jax.random.key(0), setup.params, 0)
+    assert type(setup.objective.block("u", batch["fourier"])) is QuadratureBlock

@@ -11,12 +11,14 @@ from physml.optimizers import (
     DSGNAR,
     EnergyNaturalGradient,
     HessianFree,
+    LeastSquares,
     PointBlock,
     QuadratureBlock,
     ScalarObjective,
     VectorBlock,
 )
-from physml.optimizers._conjugate_gradients import conjugate_gradients, jacobi, nystrom
+from physml.optimizers._conjugate_gradients import conjugate_gradients, jacobi, nystrom, units
+from physml.optimizers._hessian_free import HessianFreeState
 from physml.optimizers._linear_algebra import TrustRegion
 from physml.optimizers._sketch import ColumnSketch, RowSketch
 from tests.optimizers.problems import linear
@@ -170,7 +172,7 @@ def test_conjugate_gradients(draw):
     assert saddle.indefinite and np.array_equal(saddle.solution, right)
 
 
-@pytest.mark.parametrize("kind", ["nystrom", "diagonal", "none"])
+@pytest.mark.parametrize("kind", ["nystrom", "units", "diagonal", "none"])
 def test_matrix_free_steps_with_all_iterations_are_the_dense_ones(kind):
     objective, params = linear(40, 15)
     optimizer = HessianFree(tolerance=1e-13, preconditioner=kind, rank=8)
@@ -178,6 +180,84 @@ def test_matrix_free_steps_with_all_iterations_are_the_dense_ones(kind):
     expected = levenberg_marquardt(objective, np.asarray(objective.right), info.damping)
     np.testing.assert_allclose(params["theta"], expected, rtol=1e-9, atol=1e-11)
     assert info.step_size == 1.0 and kind in info.linear_solver
+
+
+def test_blocks_of_units_solve_what_is_a_block_for_each():
+    """Of one sign a unit, Jᵀw has no other unit's in it where each residual is of one unit."""
+    draw = np.random.default_rng(0)
+    factors = draw.normal(size=(5, 40, 3))
+    offset = draw.normal(size=(2,))
+
+    def pull(w):
+        return ravel_pytree(
+            {
+                "offset": jnp.asarray(offset) * w[200:202],
+                "weight": jnp.einsum("unk,un->uk", factors, w[:200].reshape(5, 40)),
+            }
+        )[0]
+
+    like, unravel = ravel_pytree({"offset": jnp.zeros(2), "weight": jnp.zeros((5, 3))})
+    precondition = units(pull, 202, unravel, 4000, jnp.asarray(0.5), KEY)
+    blocks = np.einsum("uni,unj->uij", factors, factors)
+    vector = draw.normal(size=like.shape)
+    found, given = unravel(precondition(jnp.asarray(vector))), unravel(jnp.asarray(vector))
+    # Numbers of their own have one residual each: exact.
+    np.testing.assert_allclose(found["offset"], given["offset"] / (offset**2 + 0.5), rtol=1e-12)
+    exact = np.linalg.solve(blocks + 0.5 * np.eye(3), np.asarray(given["weight"])[..., None])
+    # Of 4000 samples, each entry to about 1/√4000.
+    np.testing.assert_allclose(found["weight"], exact[..., 0], rtol=0.15, atol=2e-3)
+
+
+class Rows(LeastSquares):
+    """A vec(W) = b."""
+
+    matrix: np.ndarray
+    right: np.ndarray
+
+    def blocks(self, batch):
+        fn = lambda params, data: data[0] @ params["weight"].reshape(-1) - data[1]
+        return {"fit": VectorBlock(fn, (self.matrix, self.right))}
+
+
+def test_units_that_hardly_meet_take_few_products():
+    """Sizes of units over two decades, and a coupling of a tenth."""
+    draw = np.random.default_rng(0)
+    own = draw.normal(size=(30, 12, 6)) * np.logspace(0, -2, 30)[:, None, None]
+    own = own * np.logspace(0, -1, 6)
+    matrix = np.zeros((360, 180))
+    for u in range(30):
+        matrix[12 * u : 12 * u + 12, 6 * u : 6 * u + 6] = own[u]
+        if u:
+            matrix[12 * u : 12 * u + 12, 6 * u - 6 : 6 * u] += 0.1 * own[u]
+    right = draw.normal(size=360)
+    objective = Rows(matrix, right)
+    params = {"weight": jnp.zeros((30, 6))}
+    counts = {}
+    for kind in ("units", "diagonal"):
+        optimizer = HessianFree(
+            damping=1e-12, tolerance=1e-8, preconditioner=kind, iterations=3000, probes=1
+        )
+        found, _, (info,) = steps(optimizer, objective, params, 1)
+        damped = np.concatenate([matrix, info.damping**0.5 * np.eye(180)])
+        exact = np.linalg.lstsq(damped, np.append(right, np.zeros(180)), rcond=None)[0]
+        scale = np.linalg.norm(matrix, axis=0)
+        gap = scale * (np.asarray(found["weight"]).reshape(-1) - exact)
+        assert np.abs(gap).max() < 1e-5 * np.abs(scale * exact).max()
+        counts[kind] = info.evaluations
+    assert counts["units"] < 60 and counts["diagonal"] > 3 * counts["units"]
+
+
+def test_a_last_direction_that_is_no_start_is_left():
+    """Newton's steps become short: from the last one the model is worse than from nothing."""
+    objective, params = linear(40, 15)
+    optimizer = HessianFree(tolerance=1e-13, rank=8)
+    state = optimizer.init(objective, params, None)
+    bad = 1e6 * np.ones_like(state.direction)
+    worse = HessianFreeState(state.damping, state.steps, bad)
+    a, _, first = optimizer.step(objective, params, state, None)
+    b, _, second = optimizer.step(objective, params, worse, None)
+    np.testing.assert_array_equal(a["theta"], b["theta"])
+    assert first.evaluations == second.evaluations
 
 
 def test_matrix_free_newton_on_any_loss():
