@@ -45,8 +45,8 @@ def mlp(width: int, depth: int, **options: Any) -> Any:
 
 
 TIME = {name: neural_time.case(name) for name in neural_time.CASES}
-STEADY, WAVES = neural_steady.CASES, neural_waves.CASES
-WEAK, PARTS = neural_variational.CASES, neural_subdomains.CASES
+STEADY, WEAK = neural_steady.CASES, neural_variational.CASES
+PARTS = neural_subdomains.CASES
 
 EVEN = functools.partial(pm.networks.Select, inputs=(0, 2, 4, -1), inner=mlp(30, 3))
 KINKED = dataclasses.replace(neural_time.KINKED, network=EVEN, points=12_000, boundary_points=600)
@@ -56,16 +56,8 @@ sines = functools.partial(neural_steady.pinn, activation="sin")
 
 # The longest first, so that none is begun last where several run at once.
 CASES = {
-    # The two records. By waves: a linear fit a step, of waves that are tested one by one.
-    "burgers by odd waves": larger(
-        WAVES["burgers by odd waves"], 180.0, neural_waves.waves_in_slabs(600, 40, "odd"), 1e-8
-    ),
-    "allen-cahn by even waves": larger(
-        WAVES["allen-cahn by even waves"],
-        180.0,
-        neural_waves.waves_in_slabs(384, 10, "even"),
-        1e-6,
-    ),
+    # The two records by waves, as in `neural`, and by tanh networks.
+    **neural_waves.RECORDS,
     "burgers": larger(TIME["burgers"], 180.0, pinn(32, 3, 12_000, power=1.0), 1e-8),
     "burgers on two slabs": larger(
         TIME["burgers"], 180.0, pm.TimeSlabs(pinn(28, 3, 10_000, power=1.0), 2), 1e-8

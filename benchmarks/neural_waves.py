@@ -1,13 +1,16 @@
 """Burgers and Allen–Cahn by waves of one parity, one by one in the dual norm of their residual.
 
 Rows as in `neural_time`, with its references, grids of error and budgets, against the numbers that
-the table calls a stretch. What the method is told besides the problem stands in each row: that
-Burgers from −sin πx is periodic and odd, that Allen–Cahn is even, and, since its data have a kink
-at the ends of the period, what the heat equation makes of them.
+the table calls a stretch, and with more waves against those that it asks of an accelerator (the
+records of self-scaled Broyden on a GPU are 1.6e-8 and 9.4e-7: Urbán, Stefanou and Pons, 2025).
+What the method is told besides the problem stands in each row: that Burgers from −sin πx is
+periodic and odd, that Allen–Cahn is even, and, since its data have a kink at the ends of the
+period, what the heat equation makes of them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -139,5 +142,16 @@ CASES = {
         told=EVEN,
     ),
 }
+_MORE = {
+    "burgers by odd waves": (waves_in_slabs(600, 40, "odd"), 1e-8),
+    "allen-cahn by even waves": (waves_in_slabs(384, 10, "even"), 1e-6),
+}
+RECORDS = {
+    name: dataclasses.replace(CASES[name], method=method, target=target, budget=180.0)
+    for name, (method, target) in _MORE.items()
+}
 
-CHECKS: Checks = {name: case.rows for name, case in CASES.items()}
+CHECKS: Checks = {
+    **{name: case.rows for name, case in CASES.items()},
+    **{f"record {name}": case.rows for name, case in RECORDS.items()},
+}
