@@ -17,7 +17,7 @@ from solvers import Representation
 # A spectrum is resolved when its last tenth is so small, relative to its largest coefficient;
 # what lies below the round-off is noise, which high derivatives would blow up.
 _RESOLVED, _ROUND_OFF = 1e-10, 1e-15
-FEWEST, _MOST = 64, 1024
+FEWEST, _MOST = 64, 4096
 
 
 class Series(eqx.Module):
@@ -83,7 +83,7 @@ def handover(
 
     On an interval they are series as short as they can be, but not shorter than `least`: then
     their cost does not grow from slab to slab, and all slabs are one compiled program. Where the
-    domain is no interval, or 1024 terms do not resolve the state, the representation itself is
+    domain is no interval, or 4096 terms do not resolve the state, the representation itself is
     kept.
     """
     states = [(name, False) for name in problem.initial]

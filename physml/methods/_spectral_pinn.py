@@ -24,9 +24,11 @@ from physml.losses import (
     spectral_batch,
     stacked,
 )
+from physml.methods._handover import FEWEST
 from physml.methods._neural import (
     Setup,
     check_precision,
+    count_parameters,
     one_network,
     sampler_seed,
     train_setup,
@@ -34,7 +36,7 @@ from physml.methods._neural import (
 from physml.methods._pinn import exactness_notes, represent
 from physml.methods._vpinn import _each
 from physml.networks import FourierSeries, OrthonormalSines, check_parity, partition
-from physml.optimizers import HessianFree
+from physml.optimizers import GaussNewton, HessianFree, Optimizer
 from solvers import Method, Run, Solution
 
 
@@ -51,8 +53,9 @@ class SpectralPINN(Method):
     Arguments:
         network: as for `PINN`. By default, for one direction and time, `FourierSeries` with
             coefficients by `OrthonormalSines`; else a tanh perceptron.
-        optimizer: as for `PINN`; with the default network `HessianFree` by units from a small
-            damping: Gauss–Newton's steps, the first of which is a linear fit, without a matrix.
+        optimizer: as for `PINN`; with the default network Gauss–Newton from a small damping, since
+            its first step is a linear fit, and beyond a thousand parameters `HessianFree` by units:
+            the same steps without a matrix.
         harmonics: largest wavenumber in each direction, or one for all. What the solution has
             beyond it is neither tested nor in the default network. 48 in one dimension, 8 in two,
             3 in three.
@@ -173,6 +176,13 @@ class SpectralPINN(Method):
             report=norms,
         )
 
+    @property
+    def state_terms(self) -> int:
+        """Terms of a series that holds any state of the default network, a power of two."""
+        most = 0 if self.harmonics is None else int(np.max(self.harmonics))
+        # With a tenth to tell by that nothing is left.
+        return max(FEWEST, 2 ** int(np.ceil(np.log2(1.12 * most + 1))))
+
     def _sizes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
         usual = ({1: 48, 2: 8}.get(problem.dim, 3),) * problem.dim
         harmonics = _each(self.harmonics, usual, "harmonics")
@@ -204,11 +214,7 @@ class SpectralPINN(Method):
         setup = self.setup(problem, run.seed, observations, where)
         optimizer = self.optimizer
         if optimizer is None and self.network is None and problem.dim == 1 and problem.time:
-            # Residuals in the size of the error meet the coefficients of few other waves: with the
-            # blocks of each wave, some fifty products reach what a factorisation would.
-            optimizer = HessianFree(
-                preconditioner="units", damping=1e-9, tolerance=1e-6, iterations=400, probes=4
-            )
+            optimizer = _newton(setup.params)
         solution = train_setup(
             self,
             problem,
@@ -221,6 +227,25 @@ class SpectralPINN(Method):
             since=since,
         )
         return _warned(solution)
+
+
+# Parameters up to which a factorisation takes no longer than products; its program is compiled in
+# half the time.
+_DENSE = 1000
+
+
+def _newton(params: Any) -> Optimizer:
+    """Newton's method for functions of time that are orthonormal, and residuals that are errors."""
+    if count_parameters(params) <= _DENSE and all(
+        leaf.dtype == np.float64 for leaf in jax.tree.leaves(params)
+    ):
+        # So well conditioned that the normal equations keep what QR would.
+        return GaussNewton(geodesic=False, damping=1e-9, factor=10.0, probes=3, solver="cholesky")
+    # Residuals meet the coefficients of few other waves: with the blocks of each, some fifty
+    # products reach what a factorisation would; several fields that exchange take more.
+    return HessianFree(
+        preconditioner="units", damping=1e-9, factor=10.0, tolerance=1e-6, iterations=1000
+    )
 
 
 # Of the largest value: by how much a field and its mirror image may differ.

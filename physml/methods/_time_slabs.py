@@ -96,7 +96,8 @@ class TimeSlabs(Method):
         edges = self._edges(problem)
         length = _length(edges)
         done: list[Solution] = []
-        method, terms = self.method, FEWEST
+        # Of the most that a method's own series may leave, or each longer one would be compiled.
+        method, terms = self.method, getattr(self.method, "state_terms", FEWEST)
         for k in range(self.count):
             data, rates = None, None
             if done:

@@ -49,6 +49,7 @@ accepted, step_size, damping, evaluations, linear_solver.
 - `EnergyNaturalGradient(damping=0.1, momentum=0.5)`: λ ∝ loss, SPRING momentum, a line search.
 - `DSGNAR(size=800, oversampling=2.0)`: sketched Jacobian, largest admissible trust radius.
 - `HessianFree(preconditioner="nystrom", rank=64)`: conjugate gradients, no matrix; any objective.
+  `preconditioner="units"` for wide last layers, such as the coefficients of a series.
 - `KFAC()`, `FOOF()`: Kronecker factors of each dense layer; `JetBlock(fn, points, static, order=2)`
   is a residual `fn(jet, x)` of an MLP's Taylor components, whose factors are those of its layers.
 

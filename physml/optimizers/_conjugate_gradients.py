@@ -14,9 +14,10 @@ Map = Callable[[Array], Array]
 
 
 class Solved(NamedTuple):
-    """x, how many products it took, and whether a direction of curvature ≤ 0 ended it."""
+    """x, b − A x, how many products it took, and whether curvature ≤ 0 ended it."""
 
     solution: Array
+    residual: Array
     products: Array
     indefinite: Array
 
@@ -31,39 +32,41 @@ class _State(NamedTuple):
 
 
 def conjugate_gradients(
-    product: Map, right: Array, start: Array, precondition: Map, iterations: int, tolerance: float
+    product: Map, right: Array, precondition: Map, iterations: int, tolerance: float
 ) -> Solved:
-    """A x = b from x₀, until ‖b − A x‖ ≤ tolerance · ‖b‖ or after `iterations` products.
+    """A x = b from zero, until ‖b − A x‖ ≤ tolerance · ‖b‖ or after `iterations` products.
 
     The norm is √(rᵀ M r) with the preconditioner M: of whatever units the parameters are, and with
     M ≈ A⁻¹ the error in the energy.
 
-    Where pᵀAp ≤ 0 for a search direction p, x so far is returned (truncated Newton; from x₀ = 0 it
-    is a descent direction still), and at the first product M b.
+    Where pᵀAp ≤ 0 for a search direction p, x so far is returned (truncated Newton: a descent
+    direction still), and at the first product M b.
 
     Source: Hestenes and Stiefel, 1952; Steihaug, 1983.
     """
-    residual = right - product(start)
-    direction = precondition(residual)
-    enough = tolerance**2 * (right @ precondition(right))
+    direction = precondition(right)
+    square = right @ direction
+    enough = tolerance**2 * square
     first = _State(
-        start,
-        residual,
+        jnp.zeros_like(right),
+        right,
         direction,
-        residual @ direction,
-        jnp.ones((), int),
+        square,
+        jnp.zeros((), int),
         jnp.zeros((), bool),
     )
 
     def unfinished(state: _State) -> Array:
         going = state.square > enough
-        return going & ~state.indefinite & (state.count <= iterations)
+        return going & ~state.indefinite & (state.count < iterations)
 
     def advance(state: _State) -> _State:
         image = product(state.direction)
         curvature = state.direction @ image
         positive = curvature > 0
-        length = jnp.where(positive, state.square / jnp.where(positive, curvature, 1.0), 0.0)
+        # At the first product, M b itself.
+        other = jnp.where(state.count == 0, 1.0, 0.0).astype(right.dtype)
+        length = jnp.where(positive, state.square / jnp.where(positive, curvature, 1.0), other)
         residual = state.residual - length * image
         conditioned = precondition(residual)
         square = residual @ conditioned
@@ -77,9 +80,7 @@ def conjugate_gradients(
         )
 
     last = jax.lax.while_loop(unfinished, advance, first)
-    nothing = last.indefinite & (last.count == 2)
-    solution = jnp.where(nothing, precondition(right), last.solution)
-    return Solved(solution, last.count, last.indefinite)
+    return Solved(last.solution, last.residual, last.count, last.indefinite)
 
 
 def nystrom(product: Map, size: int, rank: int, damping: Array, key: Array) -> Map:
@@ -115,7 +116,7 @@ def jacobi(product: Map, size: int, probes: int, damping: Array, key: Array) -> 
 
     Source: Bekas, Kokiopoulou and Saad, 2007.
     """
-    signs = jax.random.rademacher(key, (probes, size), dtype=float)
+    signs = jax.random.rademacher(key, (probes, size), dtype=damping.dtype)
     diagonal = jnp.mean(jax.vmap(lambda v: v * product(v))(signs), axis=0)
     # Of few probes an entry may be negative: it then counts as the mean.
     mean = jnp.mean(jnp.abs(diagonal))
@@ -123,50 +124,78 @@ def jacobi(product: Map, size: int, probes: int, damping: Array, key: Array) -> 
     return lambda vector: vector / diagonal
 
 
-def units(
-    pull: Map, rows: int, unravel: Callable[[Array], Any], rank: int, damping: Array, key: Array
-) -> Map:
-    """Inverses of the diagonal blocks of JᵀJ + λI, one for each row of a weight: each unit's own.
+def row_samples(pull: Map, like: Any, count: int, key: Array) -> Array:
+    """Jᵀw for `count` vectors w of random signs, (count, P): the mean of (Jᵀw)(Jᵀw)ᵀ is JᵀJ.
 
-    With `rank` random signs w, E[(Jᵀw)(Jᵀw)ᵀ] = JᵀJ: the blocks are means over the products Jᵀw. Of
-    vectors and numbers the diagonal is taken.
-
-    Source: blocks of units, Le Roux, Manzagol and Bengio (2008).
+    `like` has the shape and the type of w.
     """
-    signs = jax.random.rademacher(key, (rank, rows), dtype=float)
-    samples = jax.vmap(pull)(signs)
-    factors = jax.tree.map(lambda each: _unit_factor(each, damping), jax.vmap(unravel)(samples))
+    signs = jax.random.rademacher(key, (count, *like.shape), dtype=like.dtype)
+    return jax.lax.map(pull, signs, batch_size=_AT_ONCE)
+
+
+# Products Jᵀw that are held at once.
+_AT_ONCE = 16
+
+
+class Units(NamedTuple):
+    """D of JᵀJ + λ D, and the solution with blocks of that matrix."""
+
+    metric: Array
+    precondition: Map
+
+
+def units(samples: Array, unravel: Callable[[Array], Any], damping: Array) -> Units:
+    """Blocks of JᵀJ + λ D, one for each row of a weight: each unit's own.
+
+    They are means over `row_samples`. Of vectors and numbers, and of rows that are too wide for so
+    few samples or long to factor, it is the diagonal alone. D is the diagonal of JᵀJ for the
+    blocks, so that no output hides another, and its mean for the rest, which moves little where it
+    has little influence.
+
+    Source: blocks of units, Le Roux, Manzagol and Bengio (2008); D, Marquardt (1963).
+    """
+    diagonal = jnp.mean(samples**2, axis=0)
+    # What has no influence on the residuals has a step of zero.
+    least = jnp.finfo(samples.dtype).eps * jnp.max(diagonal)
+    diagonal = diagonal + jnp.where(least > 0, least, 1.0)
+    own, each, mean = unravel(diagonal), jax.vmap(unravel)(samples), jnp.mean(diagonal)
+    metric = jax.tree.map(lambda s, d: d if _blocked(s) else jnp.full_like(d, mean), each, own)
+    factors = jax.tree.map(lambda *a: _unit_factor(*a, damping), each, own, metric)
+    usable = jnp.all(jnp.isfinite(ravel_pytree(factors)[0]))
 
     def precondition(vector: Array) -> Array:
-        return ravel_pytree(jax.tree.map(_unit_solve, unravel(vector), factors))[0]
+        solved = ravel_pytree(jax.tree.map(_unit_solve, unravel(vector), factors))[0]
+        return jnp.where(usable, solved, vector)
 
-    return precondition
+    return Units(ravel_pytree(metric)[0], precondition)
 
 
 # Part of the diagonal in the estimate of a block from as many samples as it has columns: without
 # it some of its directions are too small.
 _SHRINKAGE = 0.1
+# Columns of a block, in shares of the samples.
+_WIDEST = 0.5
 
 
-def _unit_factor(samples: Array, damping: Array) -> Array:
-    """Of one array: Cholesky factors (units, n, n), or a diagonal in its shape."""
-    count = len(samples)
-    diagonal = jnp.mean(samples**2, axis=0)
-    # What has no influence on the residuals has a step of zero.
-    least = damping + jnp.finfo(samples.dtype).eps * jnp.max(diagonal)
-    least = jnp.where(least > 0, least, 1.0)
-    if samples.ndim < 3:
-        return diagonal + least
-    each = samples.reshape(count, -1, samples.shape[-1])
+def _blocked(samples: Array) -> bool:
+    count, width = samples.shape[0], samples.shape[-1]
+    return samples.ndim > 2 and 1 < width <= _WIDEST * count
+
+
+def _unit_factor(samples: Array, diagonal: Array, metric: Array, damping: Array) -> Array:
+    """Of one array: Cholesky factors (units, n, n), or the diagonal in its shape."""
+    if not _blocked(samples):
+        return diagonal + damping * metric
+    count, width = samples.shape[0], samples.shape[-1]
+    each = samples.reshape(count, -1, width)
     blocks = jnp.einsum("sui,suj->uij", each, each) / count
-    share = min(_SHRINKAGE * blocks.shape[-1] / count, 0.5)
+    share = _SHRINKAGE * width / count
     own = jax.vmap(jnp.diag)(diagonal.reshape(blocks.shape[:2]))
-    shrunk = (1 - share) * blocks + share * own
-    return jnp.linalg.cholesky(shrunk + least * jnp.eye(blocks.shape[-1]))
+    return jnp.linalg.cholesky((1 - share) * blocks + (share + damping) * own)
 
 
 def _unit_solve(vector: Array, factor: Array) -> Array:
-    if vector.ndim < 2:
+    if vector.shape == factor.shape:
         return vector / factor
     each = vector.reshape(-1, vector.shape[-1], 1)
     half = jax.lax.linalg.triangular_solve(factor, each, left_side=True, lower=True)

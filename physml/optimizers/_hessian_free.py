@@ -12,7 +12,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from ._conjugate_gradients import conjugate_gradients, jacobi, nystrom, units
+from ._conjugate_gradients import conjugate_gradients, jacobi, nystrom, row_samples, units
 from ._linearised import losses_along, moved
 from ._objective import LeastSquares, Objective
 from ._optimizer import Info, Optimizer, as_floats, check_params
@@ -23,11 +23,10 @@ _OF_SQUARES = ("nystrom", "units")
 
 
 class HessianFreeState(eqx.Module):
-    """λ (0 before the first step), steps so far, the last direction (P,)."""
+    """λ (0 before the first step), and steps so far."""
 
     damping: np.ndarray
     steps: np.ndarray
-    direction: np.ndarray
 
 
 class HessianFree(Optimizer):
@@ -40,11 +39,14 @@ class HessianFree(Optimizer):
 
     **Arguments**
 
-    - `damping`: first λ, relative to the mean diagonal (estimated).
-    - `iterations`: most products of one solve. `tolerance`: its relative residual.
+    - `damping`: first λ, relative to the mean diagonal (estimated); with "units" λ times the
+      diagonal takes the place of λ I for what has blocks (Marquardt, 1963).
+    - `iterations`: most products of one solve; `Info.linear_solver` says where they were too few.
+      `tolerance`: its residual relative to the first, in the norm of the preconditioner.
     - `preconditioner`: "nystrom" (from `rank` products, that removes as many large eigenvalues),
-      "units" (a block for each row of a weight, estimated from `rank` products Jᵀw: for wide last
-      layers whose outputs hardly meet in a residual, such as the coefficients of a series),
+      "units" (a block for each row of a weight of at most `rank`/2 columns, estimated from `rank`
+      products Jᵀw: for wide last layers whose outputs hardly meet in a residual, such as the
+      coefficients of a series),
       "diagonal" (estimated from `rank` products) or "none". For losses that are no sum of squares
       the first two do not exist, and "diagonal" is taken in their place.
     - `factor`: of λ. `probes`: step lengths tried. `seed`: of the preconditioner's vectors.
@@ -77,8 +79,7 @@ class HessianFree(Optimizer):
 
     def init(self, objective: Objective, params: Any, batch: Any) -> HessianFreeState:
         check_params(params)
-        theta = np.asarray(ravel_pytree(params)[0])
-        return HessianFreeState(np.zeros(()), np.zeros((), np.int64), np.zeros_like(theta))
+        return HessianFreeState(np.zeros(()), np.zeros((), np.int64))
 
     def step(
         self, objective: Objective, params: Any, state: HessianFreeState, batch: Any
@@ -89,6 +90,8 @@ class HessianFree(Optimizer):
         loss, damping = sum(before.values()), float(damping)
         lengths = 0.5 ** np.arange(self.probes, dtype=direction.dtype)
         losses = np.asarray(losses_along(objective, params, direction, lengths, batch))
+        products = int(products)
+        ended = f", at its limit of {products}" if products >= self.iterations else ""
         best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
         accepted = bool(losses[best] < loss)
         info = Info(
@@ -99,8 +102,8 @@ class HessianFree(Optimizer):
             accepted=accepted,
             step_size=float(lengths[best]) if accepted else 0.0,
             damping=damping,
-            evaluations=1 + self.probes + int(products),
-            linear_solver=f"conjugate gradients, preconditioner {self._kind(objective)}",
+            evaluations=1 + self.probes + products,
+            linear_solver=f"conjugate gradients, preconditioner {self._kind(objective)}{ended}",
         )
         ratio = (loss - losses[0]) / float(predicted) if float(predicted) > 0 else -1.0
         if not ratio >= 0.25:
@@ -111,9 +114,7 @@ class HessianFree(Optimizer):
             params, terms, _ = moved(objective, params, lengths[best] * direction, batch)
             after = as_floats(terms)
             info = info._replace(loss=sum(after.values()), terms=after)
-        else:
-            direction = np.zeros_like(direction)
-        return params, HessianFreeState(np.asarray(damping), state.steps + 1, direction), info
+        return params, HessianFreeState(np.asarray(damping), state.steps + 1), info
 
     def rebatch(
         self, objective: Objective, params: Any, state: HessianFreeState, batch: Any
@@ -129,7 +130,7 @@ class HessianFree(Optimizer):
 class _Curvature(NamedTuple):
     """The model L(θ − d) ≈ L − c (2 bᵀd − dᵀA d): A, b and c, and the terms of L.
 
-    Of a sum of squares A = JᵀJ, `pull` is Jᵀ and `rows` the number of residuals.
+    Of a sum of squares A = JᵀJ, `pull` is Jᵀ and `rows` the shape and type of the residual.
     """
 
     product: Callable[[Array], Array]
@@ -137,17 +138,23 @@ class _Curvature(NamedTuple):
     terms: dict[str, Array]
     weight: float
     pull: Callable[[Array], Array] | None = None
-    rows: int = 0
+    rows: Any = None
 
 
 def _curvature(objective: Objective, theta, unravel, batch) -> _Curvature:
     if isinstance(objective, LeastSquares):
-        vector = lambda flat: objective.residual(unravel(flat), batch)
-        residual, push = jax.linearize(vector, theta)
+
+        def parts_of(flat: Array) -> tuple[Array, dict[str, Array]]:
+            parts = objective.residuals(unravel(flat), batch)
+            return jnp.concatenate(list(parts.values())), parts
+
+        residual, push, parts = jax.linearize(parts_of, theta, has_aux=True)
         transposed = jax.linear_transpose(push, theta)
         pull = lambda w: transposed(w)[0]
-        terms = objective.terms(unravel(theta), batch)
-        return _Curvature(lambda v: pull(push(v)), pull(residual), terms, 1.0, pull, residual.size)
+        terms = {name: jnp.sum(r**2) for name, r in parts.items()}
+        return _Curvature(
+            lambda v: pull(push(v)), pull(residual), terms, 1.0, pull, jax.typeof(residual)
+        )
     loss = lambda flat: objective.loss(unravel(flat), batch)
     gradient, product = jax.linearize(jax.grad(loss), theta)
     return _Curvature(product, gradient, objective.terms(unravel(theta), batch), 0.5)
@@ -160,40 +167,35 @@ def _solve(optimizer: HessianFree, objective: Objective, params, state, batch):
     product, right = model.product, model.right
     key = jax.random.fold_in(jax.random.key(optimizer.seed), state.steps)
     first, second = jax.random.split(key)
-    signs = jax.random.rademacher(first, (theta.size,), dtype=theta.dtype)
-    mean = jnp.abs(signs @ product(signs)) / theta.size
-    damping = jnp.where(state.damping > 0, state.damping, optimizer.damping * mean)
     kind = optimizer._kind(objective)
-    if kind == "nystrom":
-        precondition = nystrom(product, theta.size, optimizer.rank, damping, second)
-    elif kind == "units":
+    metric = jnp.ones((), theta.dtype)
+    if kind == "units":
         assert model.pull is not None
-        precondition = units(model.pull, model.rows, unravel, optimizer.rank, damping, second)
-    elif kind == "diagonal":
-        precondition = jacobi(product, theta.size, optimizer.rank, damping, second)
+        samples = row_samples(model.pull, model.rows, optimizer.rank, second)
+        damping = jnp.where(state.damping > 0, state.damping, optimizer.damping)
+        damping = damping.astype(theta.dtype)
+        metric, precondition = units(samples, unravel, damping)
     else:
-        precondition = lambda vector: vector
+        signs = jax.random.rademacher(first, (theta.size,), dtype=theta.dtype)
+        mean = jnp.abs(signs @ product(signs)) / theta.size
+        damping = jnp.where(state.damping > 0, state.damping, optimizer.damping * mean)
+        damping = damping.astype(theta.dtype)
+        if kind == "nystrom":
+            precondition = nystrom(product, theta.size, optimizer.rank, damping, second)
+        elif kind == "diagonal":
+            precondition = jacobi(product, theta.size, optimizer.rank, damping, second)
+        else:
+            precondition = lambda vector: vector
     solved = conjugate_gradients(
-        lambda v: product(v) + damping * v,
+        lambda v: product(v) + damping * (metric * v),
         right,
-        _start(objective, product, right, damping, state.direction),
         precondition,
         optimizer.iterations,
         optimizer.tolerance,
     )
     direction = solved.solution
-    predicted = model.weight * (2 * right @ direction - direction @ product(direction))
+    # dᵀA d by what is left of the system: one product less, which would be compiled anew.
+    curved = direction @ (right - solved.residual - damping * (metric * direction))
+    predicted = model.weight * (2 * right @ direction - curved)
     norm = 2 * model.weight * jnp.linalg.norm(right)
     return direction, model.terms, norm, damping, predicted, solved.products
-
-
-def _start(objective: Objective, product, right: Array, damping: Array, last: Array) -> Array:
-    """The last direction where the model has less there than at zero, else zero.
-
-    Near a solution each step is far shorter than the one before, which then is no start. A Hessian
-    that is not positive asks for zero.
-    """
-    if not isinstance(objective, LeastSquares):
-        return jnp.zeros_like(last)
-    model = last @ (product(last) + damping * last) - 2 * right @ last
-    return jnp.where(model < 0, last, 0.0)

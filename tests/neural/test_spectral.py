@@ -40,6 +40,46 @@ def test_an_odd_solution_with_half_the_unknowns(seed):
     assert _error(solution, problem)[1] < 1e-8
 
 
+UNITS = pm.HessianFree(
+    preconditioner="units", damping=1e-9, factor=10.0, tolerance=1e-6, iterations=1000
+)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_many_unknowns_are_found_without_a_matrix(seed):
+    """1160 of them: by products alone, to what the functions of time can hold."""
+    problem = library.burgers_periodic(0.02, time=0.05)
+    solution = pm.solve(problem, pm.SpectralPINN(harmonics=64, tolerance=1e-18), seed=seed, steps=4)
+    assert solution.stats.unknowns == 129 * 9 + 16
+    assert "conjugate gradients, preconditioner units" in solution.stats.notes
+    assert solution.stats.extra["dual_norm"]["u"] < 1e-8
+    assert _error(solution, problem)[1] < 1e-8
+
+
+def test_fast_modes_do_not_hide_slow_ones_from_conjugate_gradients():
+    """u_tt = 100 u_xx: λ in units of each coefficient, or its first steps would stay at 1e-4."""
+    problem = pm.Problem(
+        library.waves.Wave(c=10.0),
+        pm.Interval(0.0, 2 * np.pi, periodic=True),
+        time=(0.0, 0.2),
+        initial={"u": lambda x: jnp.exp(jnp.cos(x[0]))},
+        initial_rate={"u": 0.0},
+    )
+    solution = pm.solve(problem, pm.SpectralPINN(harmonics=16, optimizer=UNITS), steps=2)
+    exact = lambda x, t: 0.5 * sum(jnp.exp(jnp.cos(x[0] + s * 10.0 * t)) for s in (1, -1))
+    known = problem.replace(exact={"u": exact})
+    assert solution.stats.extra["loss"] < 1e-9
+    assert _error(solution, known)[1] < 1e-4
+
+
+def test_single_precision_by_conjugate_gradients():
+    problem = library.burgers_periodic(0.05, time=0.1)
+    solution = pm.solve(problem, pm.SpectralPINN(harmonics=16, dtype="float32"), steps=4)
+    leaves = jax.tree.leaves(solution.parameters)
+    assert {leaf.dtype for leaf in leaves} == {np.dtype("float32")}
+    assert _error(solution, problem)[1] < 1e-4
+
+
 def test_a_stiff_wave_at_the_start_does_not_hide_the_others():
     """Hyperdiffusion of waves 1 and 24, whose rates differ by 24⁴: the slow one is exact."""
     problem = pm.Problem(

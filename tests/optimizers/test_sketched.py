@@ -17,8 +17,13 @@ from physml.optimizers import (
     ScalarObjective,
     VectorBlock,
 )
-from physml.optimizers._conjugate_gradients import conjugate_gradients, jacobi, nystrom, units
-from physml.optimizers._hessian_free import HessianFreeState
+from physml.optimizers._conjugate_gradients import (
+    conjugate_gradients,
+    jacobi,
+    nystrom,
+    row_samples,
+    units,
+)
 from physml.optimizers._linear_algebra import TrustRegion
 from physml.optimizers._sketch import ColumnSketch, RowSketch
 from tests.optimizers.problems import linear
@@ -156,26 +161,28 @@ def test_sketched_steps_solve_a_consistent_system(draw):
 def test_conjugate_gradients(draw):
     root = draw.normal(size=(9, 9))
     matrix, right = jnp.asarray(root @ root.T + np.eye(9)), jnp.asarray(draw.normal(size=9))
-    product, start = lambda v: matrix @ v, jnp.zeros(9)
+    product = lambda v: matrix @ v
     exact = np.linalg.solve(matrix, right)
-    plain = conjugate_gradients(product, right, start, lambda v: v, 9, 1e-14)
+    plain = conjugate_gradients(product, right, lambda v: v, 9, 1e-14)
     np.testing.assert_allclose(plain.solution, exact, rtol=1e-7)
-    # The whole matrix as its own preconditioner: one product beside that of the start.
+    # The whole matrix as its own preconditioner: one product.
     whole = nystrom(lambda v: product(v) - v, 9, 9, jnp.ones(()), KEY)
-    solved = conjugate_gradients(product, right, start, whole, 9, 1e-8)
+    solved = conjugate_gradients(product, right, whole, 9, 1e-8)
     np.testing.assert_allclose(solved.solution, exact, rtol=1e-7)
-    assert solved.products == 2
+    assert solved.products == 1
     # Signs cancel in v ⊙ A v where A is diagonal.
     diagonal = jacobi(lambda v: jnp.arange(1.0, 5.0) * v, 4, 2, jnp.ones(()), KEY)
     np.testing.assert_allclose(diagonal(jnp.ones(4)), 1 / jnp.arange(2.0, 6.0), rtol=1e-14)
-    saddle = conjugate_gradients(lambda v: -v, right, start, lambda v: v, 9, 1e-14)
+    saddle = conjugate_gradients(lambda v: -v, right, lambda v: v, 9, 1e-14)
     assert saddle.indefinite and np.array_equal(saddle.solution, right)
 
 
 @pytest.mark.parametrize("kind", ["nystrom", "units", "diagonal", "none"])
 def test_matrix_free_steps_with_all_iterations_are_the_dense_ones(kind):
     objective, params = linear(40, 15)
-    optimizer = HessianFree(tolerance=1e-13, preconditioner=kind, rank=8)
+    # Of "units" λ multiplies an estimate of the diagonal.
+    damping = 1e-14 if kind == "units" else 1e-3
+    optimizer = HessianFree(damping=damping, tolerance=1e-13, preconditioner=kind, rank=8)
     params, _, (info,) = steps(optimizer, objective, params, 1)
     expected = levenberg_marquardt(objective, np.asarray(objective.right), info.damping)
     np.testing.assert_allclose(params["theta"], expected, rtol=1e-9, atol=1e-11)
@@ -197,13 +204,16 @@ def test_blocks_of_units_solve_what_is_a_block_for_each():
         )[0]
 
     like, unravel = ravel_pytree({"offset": jnp.zeros(2), "weight": jnp.zeros((5, 3))})
-    precondition = units(pull, 202, unravel, 4000, jnp.asarray(0.5), KEY)
+    samples = row_samples(pull, jnp.zeros(202), 4000, KEY)
+    precondition = units(samples, unravel, jnp.asarray(0.5)).precondition
     blocks = np.einsum("uni,unj->uij", factors, factors)
     vector = draw.normal(size=like.shape)
     found, given = unravel(precondition(jnp.asarray(vector))), unravel(jnp.asarray(vector))
-    # Numbers of their own have one residual each: exact.
-    np.testing.assert_allclose(found["offset"], given["offset"] / (offset**2 + 0.5), rtol=1e-12)
-    exact = np.linalg.solve(blocks + 0.5 * np.eye(3), np.asarray(given["weight"])[..., None])
+    # Numbers of their own have one residual each: exact. Their λ is that of all in the mean.
+    damped = offset**2 + 0.5 * np.mean(np.asarray(samples) ** 2)
+    np.testing.assert_allclose(found["offset"], given["offset"] / damped, rtol=1e-10)
+    damped = blocks + 0.5 * blocks * np.eye(3)
+    exact = np.linalg.solve(damped, np.asarray(given["weight"])[..., None])
     # Of 4000 samples, each entry to about 1/√4000.
     np.testing.assert_allclose(found["weight"], exact[..., 0], rtol=0.15, atol=2e-3)
 
@@ -235,11 +245,10 @@ def test_units_that_hardly_meet_take_few_products():
     counts = {}
     for kind in ("units", "diagonal"):
         optimizer = HessianFree(
-            damping=1e-12, tolerance=1e-8, preconditioner=kind, iterations=3000, probes=1
+            damping=1e-14, tolerance=1e-8, preconditioner=kind, iterations=3000, probes=1
         )
         found, _, (info,) = steps(optimizer, objective, params, 1)
-        damped = np.concatenate([matrix, info.damping**0.5 * np.eye(180)])
-        exact = np.linalg.lstsq(damped, np.append(right, np.zeros(180)), rcond=None)[0]
+        exact = np.linalg.lstsq(matrix, right, rcond=None)[0]
         scale = np.linalg.norm(matrix, axis=0)
         gap = scale * (np.asarray(found["weight"]).reshape(-1) - exact)
         assert np.abs(gap).max() < 1e-5 * np.abs(scale * exact).max()
@@ -247,17 +256,35 @@ def test_units_that_hardly_meet_take_few_products():
     assert counts["units"] < 60 and counts["diagonal"] > 3 * counts["units"]
 
 
-def test_a_last_direction_that_is_no_start_is_left():
-    """Newton's steps become short: from the last one the model is worse than from nothing."""
+def test_rows_too_wide_for_their_samples_have_a_diagonal():
+    """Of 40 columns by 8 samples no block is known."""
+    samples = jnp.asarray(np.random.default_rng(0).normal(size=(8, 80)))
+    found = units(samples, lambda v: v.reshape(2, 40), jnp.asarray(0.0))
+    expected = 1 / np.mean(np.asarray(samples) ** 2, axis=0)
+    np.testing.assert_allclose(found.precondition(jnp.ones(80)), expected, rtol=1e-12)
+
+
+def test_too_few_products_are_told():
     objective, params = linear(40, 15)
-    optimizer = HessianFree(tolerance=1e-13, rank=8)
-    state = optimizer.init(objective, params, None)
-    bad = 1e6 * np.ones_like(state.direction)
-    worse = HessianFreeState(state.damping, state.steps, bad)
-    a, _, first = optimizer.step(objective, params, state, None)
-    b, _, second = optimizer.step(objective, params, worse, None)
-    np.testing.assert_array_equal(a["theta"], b["theta"])
-    assert first.evaluations == second.evaluations
+    for iterations, told in ((3, ", at its limit of 3"), (60, "preconditioner none")):
+        optimizer = HessianFree(preconditioner="none", iterations=iterations)
+        _, _, (info,) = steps(optimizer, objective, params, 1)
+        assert info.linear_solver.endswith(told)
+
+
+def test_conjugate_gradients_end_in_the_norm_of_the_preconditioner(draw):
+    """With M = A⁻¹ but for one direction: what is left there alone, in any units."""
+    sizes = jnp.logspace(0, 12, 6)
+    right = jnp.asarray(draw.normal(size=6)) * jnp.sqrt(sizes)
+    found = conjugate_gradients(lambda v: sizes * v, right, lambda v: v / sizes, 9, 1e-12)
+    assert found.products == 1
+    np.testing.assert_allclose(found.solution, right / sizes, rtol=1e-14)
+    # The same energy in each: the small ones are found as well as the large ones.
+    rough = conjugate_gradients(
+        lambda v: sizes * v, right, lambda v: v / sizes * jnp.linspace(0.5, 1.5, 6), 30, 1e-8
+    )
+    np.testing.assert_allclose(rough.solution, right / sizes, rtol=1e-7)
+    np.testing.assert_allclose(rough.residual, right - sizes * rough.solution, atol=1e-3)
 
 
 def test_matrix_free_newton_on_any_loss():
