@@ -56,6 +56,16 @@ def test_many_unknowns_are_found_without_a_matrix(seed):
     assert _error(solution, problem)[1] < 1e-8
 
 
+def test_slabs_hand_over_series_of_one_length():
+    """A front that forms needs more terms from slab to slab, and each length is another program."""
+    problem = library.burgers_periodic(0.01, time=0.4)
+    inner = pm.SpectralPINN(harmonics=100, tolerance=1e-12)
+    solution = pm.solve(problem, pm.TimeSlabs(inner, 4, warm=False), steps=8)
+    # The first has the problem's own data.
+    assert solution.representation.sizes == (1, 3)
+    assert _error(solution, problem)[1] < 1e-4
+
+
 def test_fast_modes_do_not_hide_slow_ones_from_conjugate_gradients():
     """u_tt = 100 u_xx: λ in units of each coefficient, or its first steps would stay at 1e-4."""
     problem = pm.Problem(
