@@ -32,12 +32,18 @@ class _State(NamedTuple):
 
 
 def conjugate_gradients(
-    product: Map, right: Array, precondition: Map, iterations: int, tolerance: float
+    product: Map,
+    right: Array,
+    precondition: Map,
+    iterations: int,
+    tolerance: float,
+    scale: Array | float = 0.0,
 ) -> Solved:
     """A x = b from zero, until ‖b − A x‖ ≤ tolerance · ‖b‖ or after `iterations` products.
 
     The norm is √(rᵀ M r) with the preconditioner M: of whatever units the parameters are, and with
-    M ≈ A⁻¹ the error in the energy.
+    M ≈ A⁻¹ the error in the energy. What is below tolerance² · `scale` in that energy is enough as
+    well: where b is round-off, no share of it can be reached.
 
     Where pᵀAp ≤ 0 for a search direction p, x so far is returned (truncated Newton: a descent
     direction still), and at the first product M b.
@@ -46,7 +52,7 @@ def conjugate_gradients(
     """
     direction = precondition(right)
     square = right @ direction
-    enough = tolerance**2 * square
+    enough = tolerance**2 * jnp.maximum(square, scale)
     first = _State(
         jnp.zeros_like(right),
         right,
@@ -160,7 +166,7 @@ def units(samples: Array, unravel: Callable[[Array], Any], damping: Array) -> Un
     diagonal = diagonal + jnp.where(least > 0, least, 1.0)
     own, each, mean = unravel(diagonal), jax.vmap(unravel)(samples), jnp.mean(diagonal)
     metric = jax.tree.map(lambda s, d: d if _blocked(s) else jnp.full_like(d, mean), each, own)
-    factors = jax.tree.map(lambda *a: _unit_factor(*a, damping), each, own, metric)
+    factors = jax.tree.map(lambda s, d, m: _unit_factor(s, d, m, damping), each, own, metric)
     usable = jnp.all(jnp.isfinite(ravel_pytree(factors)[0]))
 
     def precondition(vector: Array) -> Array:

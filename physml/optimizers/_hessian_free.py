@@ -22,6 +22,10 @@ _PRECONDITIONERS = ("nystrom", "units", "diagonal", "none")
 _OF_SQUARES = ("nystrom", "units")
 
 
+# Of the loss: a step that gains less is at a minimum, and three of them end a training.
+_LEAST = 1e-7
+
+
 class HessianFreeState(eqx.Module):
     """λ (0 before the first step), and steps so far."""
 
@@ -93,7 +97,7 @@ class HessianFree(Optimizer):
         products = int(products)
         ended = f", at its limit of {products}" if products >= self.iterations else ""
         best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
-        accepted = bool(losses[best] < loss)
+        accepted = bool(losses[best] < loss - _LEAST * abs(loss))
         info = Info(
             loss,
             before,
@@ -192,6 +196,8 @@ def _solve(optimizer: HessianFree, objective: Objective, params, state, batch):
         precondition,
         optimizer.iterations,
         optimizer.tolerance,
+        # Of a sum of squares, which bᵀ A⁻¹ b is a part of.
+        sum(model.terms.values()) if model.pull is not None else 0.0,
     )
     direction = solved.solution
     # dᵀA d by what is left of the system: one product less, which would be compiled anew.

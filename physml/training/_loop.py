@@ -66,8 +66,8 @@ def outcome(status: Status, loop: Loop, place: str) -> str:
         "seconds": f"the budget of seconds was used up {at}",
         "target": f"the target loss was reached {at}",
         "plateau": f"the loss no longer fell {at}",
-        "stalled": f"no step lowers the loss any more {at}: it is at its round-off, or the points "
-        "should be drawn again (resample_every)",
+        "stalled": f"no step lowers the loss any more {at}: it is at a minimum, to "
+        "round-off, or the points should be drawn again (resample_every)",
         "non_finite": f"the loss became non-finite {at}, because of {place}; the parameters are "
         "those of the last good step. Try a smaller learning rate, or restrict the domain of "
         "what is not defined everywhere (a root, a logarithm, a quotient)",
