@@ -26,7 +26,7 @@ from physml.losses._nodal_tests import (
 )
 from physml.losses._residuals import all_fields
 from physml.losses._variational import _by_component, pointwise_density, twice_density
-from physml.optimizers import Block, LeastSquares, QuadratureBlock
+from physml.optimizers import Block, LeastSquares, Projection, QuadratureBlock
 from solvers._weak import boundary_density
 
 
@@ -39,8 +39,8 @@ class SummedBlock(Block):
     def residual(self, params: Any) -> Array:
         return self._applied(sum(part.residual(params) for part in self.parts))
 
-    def jacobian(self, params: Any) -> tuple[Array, Array]:
-        pairs = [part.jacobian(params) for part in self.parts]
+    def jacobian(self, params: Any, project: Projection | None = None) -> tuple[Array, Array]:
+        pairs = [part.jacobian(params, project) for part in self.parts]
         return self._applied(sum(r for r, _ in pairs)), self._applied(sum(j for _, j in pairs))
 
     def locate(self, index: int, size: int) -> str:

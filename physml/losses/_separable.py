@@ -18,7 +18,7 @@ from physml.losses._collocation import Collocation
 from physml.losses._residuals import equation_residual
 from physml.losses._trial import Inputs, TrialFunction, shaped_fields
 from physml.networks import combine
-from physml.optimizers import Block, LeastSquares
+from physml.optimizers import Block, LeastSquares, Projection
 
 # Derivatives of the features: equations are of second order where definitions are outputs.
 _ORDER = 2
@@ -117,7 +117,7 @@ class GridBlock(Block):
     def residual(self, params: Any) -> Array:
         return self.scale * self._on_grid(self.fn, self._axis_jets(params)).reshape(-1)
 
-    def jacobian(self, params: Any) -> tuple[Array, Array]:
+    def jacobian(self, params: Any, project: Projection | None = None) -> tuple[Array, Array]:
         theta, unravel = ravel_pytree(params)
         jets = self._axis_jets(params)
 
@@ -135,7 +135,8 @@ class GridBlock(Block):
             first = jnp.moveaxis(slope.reshape(*values.shape, -1), d, 0)
             spread = jnp.einsum("n...m,nmp->n...p", first, along)
             total = total + jnp.moveaxis(spread, 0, d)
-        return self.scale * values.reshape(-1), self.scale * total.reshape(-1, theta.size)
+        rows = self.scale * total.reshape(-1, theta.size)
+        return self.scale * values.reshape(-1), rows if project is None else project(rows)
 
     def locate(self, index: int, size: int) -> str:
         counts = tuple(len(axis) for axis in self.axes)

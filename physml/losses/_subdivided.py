@@ -26,7 +26,7 @@ from physml.losses._residuals import (
 from physml.losses._subdomains import Subdomains
 from physml.losses._trial import TrialFunction, shaped_fields
 from physml.networks import combine
-from physml.optimizers import Block, LeastSquares, PointBlock
+from physml.optimizers import Block, LeastSquares, PointBlock, Projection
 
 
 class SubdomainTrial(TrialFunction):
@@ -84,17 +84,24 @@ class OwnedBlock(Block):
     def residual(self, params: Any) -> Array:
         return self.inner.residual(self._own(params))
 
-    def jacobian(self, params: Any) -> tuple[Array, Array]:
-        residual, own = self.inner.jacobian(self._own(params))
+    def jacobian(self, params: Any, project: Projection | None = None) -> tuple[Array, Array]:
         sizes = [ravel_pytree(one)[0].size for one in params["network"]]
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        whole = jnp.zeros((len(residual), int(starts[-1])), own.dtype)
-        place = 0
-        for k in self.owners:
-            here = own[:, place : place + sizes[k]]
-            whole = whole.at[:, int(starts[k]) : int(starts[k + 1])].set(here)
-            place += sizes[k]
-        return residual, whole
+
+        def widened(own: Array) -> Array:
+            """Rows of all networks, (…, P)."""
+            whole = jnp.zeros((*own.shape[:-1], int(starts[-1])), own.dtype)
+            place = 0
+            for k in self.owners:
+                here = own[..., place : place + sizes[k]]
+                whole = whole.at[..., int(starts[k]) : int(starts[k + 1])].set(here)
+                place += sizes[k]
+            return whole
+
+        if project is not None:
+            return self.inner.jacobian(self._own(params), lambda rows: project(widened(rows)))
+        residual, own = self.inner.jacobian(self._own(params))
+        return residual, widened(own)
 
     def locate(self, index: int, size: int) -> str:
         return self.inner.locate(index, size)

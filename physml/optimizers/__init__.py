@@ -61,7 +61,7 @@ An optimizer whose matrix takes more than `memory` bytes raises in `init`, befor
 """
 
 from ._automatic import automatic
-from ._blocks import Block, PointBlock, QuadratureBlock, VectorBlock
+from ._blocks import Block, PointBlock, Projection, QuadratureBlock, VectorBlock
 from ._dsgnar import DSGNAR
 from ._first_order import Adam, Optax
 from ._gauss_newton import GaussNewton
@@ -94,6 +94,7 @@ __all__ = [
     "Optax",
     "Optimizer",
     "PointBlock",
+    "Projection",
     "QuadratureBlock",
     "ResidualObjective",
     "ScalarObjective",
