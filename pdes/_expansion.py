@@ -39,7 +39,7 @@ class Algebra(abc.ABC):
     """The rules of one kind of expansion."""
 
     @abc.abstractmethod
-    def each(self, index: int, fn: Callable, parts: list[Array], given: list[bool]) -> Any:
+    def each(self, index: int, fn: Callable, parts: list[Any], given: list[bool]) -> Any:
         """`fn` of the coefficient `index` of several inputs; `given` tells zeros filled in."""
 
     @abc.abstractmethod

@@ -66,7 +66,7 @@ class SecondOrder(Algebra):
         """Σᵢ wₛᵢ ∂ᵢᵢ for each s."""
         return [jnp.zeros_like(a.value) if s is None else s for s in a.streams[1 + self._firsts :]]
 
-    def each(self, index: int, fn: Callable, parts: list[Array], given: list[bool]) -> Any:
+    def each(self, index: int, fn: Callable, parts: list[Any], given: list[bool]) -> Any:
         if self.joint and index == 1:
             return jax.vmap(fn, in_axes=[0 if g else None for g in given])(*parts)
         return fn(*parts)

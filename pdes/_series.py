@@ -49,7 +49,7 @@ class Series(Algebra):
                 streams += [slope, *[None] * (order - 1)]
         return Expansion(streams)
 
-    def each(self, index: int, fn: Callable, parts: list[Array], given: list[bool]) -> Any:
+    def each(self, index: int, fn: Callable, parts: list[Any], given: list[bool]) -> Any:
         return fn(*parts)
 
     def _joined(self, value: Array, branches: list[Branch]) -> Expansion:

@@ -108,7 +108,7 @@ class DSGNAR(Optimizer):
             step_size=0.0,
             linear_solver=f"{name} of {rows}×{size}",
         )
-        steps = state.steps + 1
+        steps = np.asarray(state.steps + 1)
         radius = min(self.growth * float(state.radius), system.longest)
         for count in range(1, self.probes + 1):
             if radius < self.smallest:

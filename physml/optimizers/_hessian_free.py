@@ -118,7 +118,7 @@ class HessianFree(Optimizer):
             params, terms, _ = moved(objective, params, lengths[best] * direction, batch)
             after = as_floats(terms)
             info = info._replace(loss=sum(after.values()), terms=after)
-        return params, HessianFreeState(np.asarray(damping), state.steps + 1), info
+        return params, HessianFreeState(np.asarray(damping), np.asarray(state.steps + 1)), info
 
     def rebatch(
         self, objective: Objective, params: Any, state: HessianFreeState, batch: Any

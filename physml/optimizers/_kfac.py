@@ -115,7 +115,7 @@ class Layerwise(Optimizer):
         return state
 
     def _next(self, state, factors, damping, last) -> LayerwiseState:
-        return LayerwiseState(factors, state.steps + 1, np.asarray(damping), last)
+        return LayerwiseState(factors, np.asarray(state.steps + 1), np.asarray(damping), last)
 
     def _described(self, factors: Any) -> str:
         layers = [entry for entry in factors if isinstance(entry, list)]

@@ -107,9 +107,9 @@ class EnergyNaturalGradient(Optimizer):
                     accepted=True,
                     step_size=float(lengths[best]),
                 )
-                caution = np.maximum(1.0, state.caution / 10)
+                caution = np.asarray(max(1.0, float(state.caution) / 10))
                 return params, MomentumState(direction, caution), info
-        caution = np.minimum(_LARGEST, 10 * state.caution)
+        caution = np.asarray(min(_LARGEST, 10 * float(state.caution)))
         return params, MomentumState(np.zeros_like(state.direction), caution), info
 
     def rebatch(
