@@ -221,6 +221,7 @@ def train_setup(
     since: float,
     weighting: training.Weighting | None = None,
     average: bool = False,
+    patience: int | None = None,
 ) -> Solution:
     """Trains and makes the solution.
 
@@ -228,7 +229,7 @@ def train_setup(
         seconds: budget, all included, where the run gives none. since: when the solve began.
         tolerance: the loss, relative to its first value, at which training ends.
         weighting: weights that adapt during the training. average: the answer is a mean of the
-            steps, later ones weighted more.
+            steps, later ones weighted more. patience: steps without a gain that end it.
 
     Raises:
         SolverError: the loss became non-finite; the message names the block and the point. Or the
@@ -247,6 +248,7 @@ def train_setup(
         resample_every=resample,
         target_loss=tolerance * _loss(setup, first),
         average=average,
+        patience=patience,
         log=None if run.directory is None else run.directory / "log.jsonl",
         checkpoint=run.directory,
         # A killed run loses seconds: the default budgets are well under a minute.

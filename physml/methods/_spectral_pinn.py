@@ -212,9 +212,9 @@ class SpectralPINN(Method):
         """Solves and, with observations, identifies the coefficients `where(pde)`."""
         since = time.perf_counter()
         setup = self.setup(problem, run.seed, observations, where)
-        optimizer = self.optimizer
+        optimizer, patience = self.optimizer, None
         if optimizer is None and self.network is None and problem.dim == 1 and problem.time:
-            optimizer = _newton(setup.params)
+            optimizer, patience = _newton(setup.params), _PATIENCE
         solution = train_setup(
             self,
             problem,
@@ -225,10 +225,14 @@ class SpectralPINN(Method):
             resample=None,
             tolerance=self.tolerance,
             since=since,
+            patience=patience,
         )
         return _warned(solution)
 
 
+# Steps of Newton's method on points that stay: where so many gain a thousandth together, what is
+# left is what the functions of time can't follow.
+_PATIENCE = 6
 # Parameters up to which a factorisation takes no longer than products; its program is compiled in
 # half the time.
 _DENSE = 1000
