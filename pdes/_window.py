@@ -20,25 +20,29 @@ from pdes._problem import Problem
 def window(
     problem: Problem,
     start: Any,
-    length: float,
+    length: Any,
     initial: Mapping[str, Callable[[Array], Array]] | None = None,
     initial_rate: Mapping[str, Callable[[Array], Array]] | None = None,
+    unit: bool = False,
 ) -> Problem:
     """The problem on [start, start + length], written in s = t − start ∈ [0, length].
 
     Terms, boundary data and pins see t = s + start. `start` is an array of the new problem, so
-    that windows of one length are one compiled program.
+    that windows of one length are one compiled program. With `unit`, it is written in
+    s = (t − start)/length ∈ [0, 1]: the length is an array as well, and windows of all lengths are
+    one program. A balance is then ∂ₛ(ρ/length² ∂ₛu) + ∂ₛ(m/length) + ∇·ΣF = Σs.
 
     Arguments:
         initial, initial_rate: u and ∂ₜu at `start`, functions of x by field; the problem's own
-            where None.
+            where None. unit: whether the new clock ends at 1.
 
     Raises:
         ValueError: a steady problem.
     """
     if problem.time is None:
         raise ValueError(f"the problem {problem.name!r} is steady: it has no window of time")
-    clock = jnp.asarray(start, jnp.result_type(float))
+    real = jnp.result_type(float)
+    clock = Clock(jnp.asarray(start, real), jnp.asarray(length, real) if unit else None)
     pde = Delayed(problem.pde, clock)
     conditions = tuple(
         {
@@ -53,9 +57,12 @@ def window(
     )
     own = {
         "pde": pde,
-        "time": (0.0, float(length)),
+        "time": (0.0, 1.0 if unit else float(length)),
         "initial": _data(problem, problem.initial, initial),
-        "initial_rate": _data(problem, problem.initial_rate, initial_rate),
+        "initial_rate": {
+            name: datum if clock.pace is None else Datum(None, _Paced(datum, clock), 1, datum.shape)
+            for name, datum in _data(problem, problem.initial_rate, initial_rate).items()
+        },
         "_by_part": conditions,
         "pins": tuple((name, x, _DelayedDatum(datum, clock)) for name, x, datum in problem.pins),
         "exact": {
@@ -73,20 +80,31 @@ def _data(problem: Problem, given: dict[str, Datum], new: Mapping[str, Callable]
     return {name: Datum(None, new[name], 1, problem.shapes[name]) for name in given}
 
 
+class Clock(eqx.Module):
+    """t = start + pace s; a pace of 1 where it is None."""
+
+    start: Array
+    pace: Array | None
+
+    def later(self, s: Any, dtype: Any) -> Array:
+        passed = jnp.asarray(s) if self.pace is None else self.pace.astype(dtype) * s
+        return passed + self.start.astype(dtype)
+
+
 class Delayed(PDE):
-    """The equations of `inner` with t replaced by t + start."""
+    """The equations of `inner` by another clock."""
 
     inner: PDE
-    start: Array
+    clock: Clock
 
     @property
     def fields(self):  # type: ignore[override]
         return self.inner.fields
 
     def equations(self) -> dict[str, Equation]:
-        return {name: self._delayed(e) for name, e in self.inner.equations().items()}
+        return {name: self._delayed(name, e) for name, e in self.inner.equations().items()}
 
-    def _delayed(self, equation: Equation) -> Equation:
+    def _delayed(self, name: str, equation: Equation) -> Equation:
         flux = tuple(self._term(term) for term in equation.flux)
         source = tuple(self._term(term) for term in equation.source)
         if isinstance(equation, Definition):
@@ -95,25 +113,51 @@ class Delayed(PDE):
             return Constraint(flux, source)
         assert isinstance(equation, Balance)
         storage = equation.storage
+        if storage is None and self.clock.pace is not None:
+            storage = _value_of(name)
         if storage is not None and storage is not NoStorage:
-            storage = self._term(storage)
-        inertia = None if equation.inertia is None else self._term(equation.inertia)
+            storage = self._term(storage, rates=1)
+        inertia = None if equation.inertia is None else self._term(equation.inertia, rates=2)
         return Balance(flux, source, storage, inertia)
 
-    def _term(self, term: Callable[[Point], Any]) -> Callable[[Point], Any]:
+    def _term(self, term: Callable[[Point], Any], rates: int = 0) -> Callable[[Point], Any]:
+        """The term by this clock, divided by the pace for each rate that is taken of it."""
+        pace = self.clock.pace
+
         def delayed(p: Point) -> Any:
-            return term(_later(p, self.start))
+            value = term(_later(p, self.clock))
+            if pace is None or not rates:
+                return value
+            return value / pace.astype(p.x.dtype) ** rates
 
         delayed.__name__ = term_name(term)
         return delayed
 
 
+def _value_of(name: str) -> Callable[[Point], Any]:
+    def storage(p: Point) -> Any:
+        return p.values[name]
+
+    return storage
+
+
+class _Paced(eqx.Module):
+    """∂ₛu = pace ∂ₜu."""
+
+    rate: Callable[..., Array]
+    clock: Clock
+
+    def __call__(self, x: Array) -> Array:
+        assert self.clock.pace is not None
+        return self.rate(x) * self.clock.pace.astype(x.dtype)
+
+
 class _DelayedDatum(eqx.Module):
     datum: Callable[..., Array]
-    start: Array
+    clock: Clock
 
     def __call__(self, x: Array, t: Any = 0.0) -> Array:
-        return self.datum(x, jnp.asarray(t) + self.start.astype(x.dtype))
+        return self.datum(x, self.clock.later(t, x.dtype))
 
 
 class _DelayedFlux(eqx.Module):
@@ -121,11 +165,12 @@ class _DelayedFlux(eqx.Module):
 
     natural: Callable[[Form, Point], Array]
     pde: PDE
-    start: Array
+    clock: Clock
 
     def __call__(self, form: Form, p: Point) -> Array:
-        return self.natural(self.pde.forms(form.dim)[form.name], _later(p, self.start))
+        return self.natural(self.pde.forms(form.dim)[form.name], _later(p, self.clock))
 
 
-def _later(p: Point, start: Array) -> Point:
-    return Point(p.x, p.t + start.astype(p.x.dtype), p.values, p.gradients, p.n, p.region, p.cell)
+def _later(p: Point, clock: Clock) -> Point:
+    t = clock.later(p.t, p.x.dtype)
+    return Point(p.x, t, p.values, p.gradients, p.n, p.region, p.cell)

@@ -1,5 +1,6 @@
 """A window of time is the same problem on another clock."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -68,19 +69,21 @@ def fields(x, t):
     return {"u": u, "v": jnp.cos(3 * x[0] - t), "w": x[0] * t}
 
 
-def test_residuals_and_conditions_are_those_of_the_later_time():
-    start, s = 0.7, jnp.asarray(0.3)
-    later = window(PROBLEM, start, 0.5)
+@pytest.mark.parametrize("unit", [False, True])
+def test_residuals_and_conditions_are_those_of_the_later_time(unit):
+    start, length, s = 0.7, 0.5, jnp.asarray(0.3)
+    later = window(PROBLEM, start, length, unit=unit)
+    pace = length if unit else 1.0
 
-    def shifted(x, t):
-        return fields(x, t + start)
+    def shifted(x, s):
+        return fields(x, pace * s + start)
 
     x, n = jnp.asarray([0.4]), jnp.asarray([1.0])
 
     @jax.jit
     def all_of(x, s):
         found = []
-        for p, f, t in ((later, shifted, s), (PROBLEM, fields, s + start)):
+        for p, f, t in ((later, shifted, s), (PROBLEM, fields, pace * s + start)):
             conditions = [
                 condition_residual(p.forms()[name], p.conditions[part][name], f, x, t, n)
                 for part in ("left", "right")
@@ -91,7 +94,26 @@ def test_residuals_and_conditions_are_those_of_the_later_time():
 
     found, expected = all_of(x, s)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), found, expected)
-    assert later.time == (0.0, 0.5) and PROBLEM.time == (0.0, 2.0)
+    assert later.time == (0.0, 1.0 if unit else 0.5) and PROBLEM.time == (0.0, 2.0)
+    np.testing.assert_allclose(later.initial_rate["u"](x), pace, rtol=1e-15)
+
+
+def test_unit_windows_of_all_lengths_are_one_program():
+    count, whole = 0, library.heat(kappa=0.1)
+
+    @eqx.filter_jit
+    def residual(problem, x, s):
+        nonlocal count
+        count += 1
+        return problem.residual(lambda y, t: {"u": jnp.sin(y[0] + t)}, x, s)["u"]
+
+    x, s = jnp.asarray([0.3]), jnp.asarray(0.4)
+    for start, length in ((0.0, 1.0), (0.25, 0.01), (0.5, 0.5)):
+        # ∂ₛu/length − 0.1 ∂²u by hand.
+        expected = np.cos(0.7) / length + 0.1 * np.sin(0.7)
+        problem = window(whole, start, length, unit=True)
+        np.testing.assert_allclose(residual(problem, x, s), expected, rtol=1e-12)
+    assert count == 1
 
 
 def test_initial_data_are_the_given_ones():
