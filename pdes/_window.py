@@ -144,8 +144,12 @@ def _value_of(name: str) -> Callable[[Point], Any]:
 class _Paced(eqx.Module):
     """∂ₛu = pace ∂ₜu."""
 
-    rate: Callable[..., Array]
+    rate: Datum
     clock: Clock
+
+    @property
+    def smooth(self) -> bool:
+        return getattr(self.rate.function, "smooth", False)
 
     def __call__(self, x: Array) -> Array:
         assert self.clock.pace is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
@@ -34,6 +35,16 @@ class Series(eqx.Module):
     periodic: bool = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
 
+    @property
+    def smooth(self) -> bool:
+        """That it needs no test of whether its values have a kink."""
+        return True
+
+    def mean_square(self) -> float:
+        """Of a periodic one, by Parseval."""
+        squares = np.sum(np.asarray(self.cosines) ** 2 + np.asarray(self.sines) ** 2, axis=1)
+        return float(squares[0] + 0.5 * np.sum(squares[1:]))
+
     def __call__(self, x: Array) -> Array:
         unit = (x[0] - self.lower) / (self.upper - self.lower)
         a, b = self.cosines.astype(x.dtype), self.sines.astype(x.dtype)
@@ -62,11 +73,27 @@ class Previous(eqx.Module):
 
     representation: Representation
     time: Array
+    pace: Array
     field: str = eqx.field(static=True)
     rate: bool = eqx.field(static=True)
 
     def __call__(self, x: Array) -> Array:
-        return _at(self.representation, self.field, self.rate, x, self.time)
+        value = _at(self.representation, self.field, self.rate, x, self.time)
+        return value / self.pace.astype(value.dtype)
+
+
+class Start(Representation):
+    """What a problem starts from, as if it went on at its rate."""
+
+    problem: Problem
+
+    def values(self, x: Array, t: Array) -> dict[str, Array]:
+        rates = self.problem.initial_rate
+        found = {n: self.problem.initial_value(n, x) for n in self.problem.initial}
+        return {n: v + t * rates[n](x) if n in rates else v for n, v in found.items()}
+
+    def frames(self) -> Array | None:
+        return None
 
 
 def _at(representation: Representation, field: str, rate: bool, x: Array, t: Array) -> Array:
@@ -77,14 +104,18 @@ def _at(representation: Representation, field: str, rate: bool, x: Array, t: Arr
 
 
 def handover(
-    problem: Problem, representation: Representation, time: float, least: int = FEWEST
+    problem: Problem,
+    representation: Representation,
+    time: float,
+    least: int = FEWEST,
+    pace: float = 1.0,
 ) -> tuple[dict[str, Callable], dict[str, Callable], int]:
     """Initial data and rates at `time` of a representation, and the length of their series.
 
     On an interval they are series as short as they can be, but not shorter than `least`: then
     their cost does not grow from slab to slab, and all slabs are one compiled program. Where the
     domain is no interval, or 4096 terms do not resolve the state, the representation itself is
-    kept.
+    kept. Rates are divided by `pace`, the length of a unit of the representation's clock.
     """
     states = [(name, False) for name in problem.initial]
     states += [(name, True) for name in problem.initial_rate]
@@ -92,7 +123,7 @@ def handover(
     count = least
     if isinstance(problem.domain, Interval) or problem.dim == 1:
         while count <= _MOST:
-            series = {s: _series(problem, representation, time, s, count) for s in states}
+            series = {s: _series(problem, representation, time, s, count, pace) for s in states}
             if all(done for _, done in series.values()):
                 found = {s: made for s, (made, _) in series.items()}
                 break
@@ -100,7 +131,9 @@ def handover(
     if not found:
         count = least
         found = {
-            (name, rate): Previous(representation, jnp.asarray(time), name, rate)
+            (name, rate): Previous(
+                representation, jnp.asarray(time), jnp.asarray(pace if rate else 1.0), name, rate
+            )
             for name, rate in states
         }
     values = {name: f for (name, rate), f in found.items() if not rate}
@@ -108,8 +141,42 @@ def handover(
     return values, rates, count
 
 
+def start_series(
+    problem: Problem, least: int, waves: int
+) -> tuple[dict[str, Callable], dict[str, Callable], int, float]:
+    """As `handover`, of the projection of the initial data on waves up to `waves`.
+
+    The last is what the projection leaves out: its root mean square, relative, the largest of all.
+    """
+    data, rates, terms = handover(problem, Start(problem), 0.0, least)
+    resolved = not any(isinstance(f, Previous) for f in [*data.values(), *rates.values()])
+    # Of data with a kink or a jump no series is short: the longest is taken for them.
+    terms, long = (terms, terms) if resolved else (least, _MOST)
+    found: dict[bool, dict[str, Callable]] = {False: {}, True: {}}
+    missing = [0.0]
+    for rate, names in ((False, problem.initial), (True, problem.initial_rate)):
+        for name in names:
+            whole, _ = _series(problem, Start(problem), 0.0, (name, rate), long, 1.0)
+            a, b = (np.asarray(c) for c in (whole.cosines, whole.sines))
+            kept = [np.zeros((terms, c.shape[1])) for c in (a, b)]
+            for short, c in zip(kept, (a, b), strict=True):
+                short[: waves + 1] = c[:terms][: waves + 1]
+            part = dataclasses.replace(
+                whole, cosines=jnp.asarray(kept[0]), sines=jnp.asarray(kept[1])
+            )
+            found[rate][name] = part
+            left = max(whole.mean_square() - part.mean_square(), 0.0)
+            missing.append(float(np.sqrt(left / max(whole.mean_square(), 1e-300))))
+    return found[False], found[True], terms, max(missing)
+
+
 def _series(
-    problem: Problem, representation: Representation, time: float, state: tuple[str, bool], n: int
+    problem: Problem,
+    representation: Representation,
+    time: float,
+    state: tuple[str, bool],
+    n: int,
+    pace: float,
 ) -> tuple[Series, bool]:
     """The interpolating series of n terms, and whether it is resolved."""
     name, rate = state
@@ -117,8 +184,10 @@ def _series(
     periodic = problem.domain.periodic[0]
     nodes = _nodes(n, periodic)
     x = jnp.asarray(low + nodes * (high - low))[:, None]
-    values = _values(representation, name, rate, x, jnp.asarray(time))
-    a, b = _coefficients(np.asarray(values, float).reshape(len(nodes), -1), n, periodic)
+    values = np.asarray(_values(representation, name, rate, x, jnp.asarray(time)), float)
+    if rate:
+        values = values / pace
+    a, b = _coefficients(values.reshape(len(nodes), -1), n, periodic)
     size = np.hypot(a, b).max(axis=1)
     largest = max(float(size.max()), 1e-300)
     tail = float(size[-max(n // 10, 2) :].max())

@@ -222,6 +222,7 @@ def train_setup(
     weighting: training.Weighting | None = None,
     average: bool = False,
     patience: int | None = None,
+    target: float = 0.0,
 ) -> Solution:
     """Trains and makes the solution.
 
@@ -229,7 +230,8 @@ def train_setup(
         seconds: budget, all included, where the run gives none. since: when the solve began.
         tolerance: the loss, relative to its first value, at which training ends.
         weighting: weights that adapt during the training. average: the answer is a mean of the
-            steps, later ones weighted more. patience: steps without a gain that end it.
+            steps, later ones weighted more. patience: steps without a gain that end it. target: the
+            loss at which training ends as well.
 
     Raises:
         SolverError: the loss became non-finite; the message names the block and the point. Or the
@@ -246,7 +248,7 @@ def train_setup(
         total_seconds=remaining,
         seed=run.seed,
         resample_every=resample,
-        target_loss=tolerance * _loss(setup, first),
+        target_loss=max(tolerance * _loss(setup, first), target),
         average=average,
         patience=patience,
         log=None if run.directory is None else run.directory / "log.jsonl",
@@ -281,6 +283,7 @@ def train_setup(
         extra={
             "loss": float(result.loss),
             "status": result.status,
+            "evaluations": result.evaluations,
             "terms": {name: float(value) for name, value in result.terms.items()},
             **setup.report(result.params),
         },

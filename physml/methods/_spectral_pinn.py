@@ -25,6 +25,7 @@ from physml.losses import (
     stacked,
 )
 from physml.methods._handover import FEWEST
+from physml.methods._marching import March
 from physml.methods._neural import (
     Setup,
     check_precision,
@@ -47,18 +48,27 @@ class SpectralPINN(Method):
     wave forgets: the residual's dual norm, and about the mean square of the solution's error (see
     `physml.losses.Spectral`). For stiff problems: in the mean square of r itself, an error of 10⁻⁷
     in a wave that decays at a rate of 10⁵ outweighs everything that a network has still to learn.
-    In `TimeSlabs(…, warm=False)` it keeps eight digits where a PINN keeps four. Slabs are short: in
-    one the default network has `times − 1` functions of time, none faster than ±2 radians over it.
+    It keeps eight digits where a PINN keeps four.
+
+    The default network has `times − 1` functions of time, none faster than ±2 radians over it. The
+    time is therefore cut into slabs, each a network of its own that starts from the state before:
+    as long as their own residual allows, by `accuracy`. `pm.TimeSlabs(…, warm=False)` makes equal
+    ones of a number that is known to do.
 
     Arguments:
+        accuracy: the relative error (in the root mean square, by the residual) that slabs may
+            leave together; their lengths follow from it, and `harmonics` where none are given.
+            None is one slab. So is a network of one's own, a steady problem, more than one
+            direction, and an inverse problem.
         network: as for `PINN`. By default, for one direction and time, `FourierSeries` with
             coefficients by `OrthonormalSines`; else a tanh perceptron.
         optimizer: as for `PINN`; with the default network Gauss–Newton from a small damping, since
             its first step is a linear fit, and beyond a thousand parameters `HessianFree` by units:
             the same steps without a matrix.
         harmonics: largest wavenumber in each direction, or one for all. What the solution has
-            beyond it is neither tested nor in the default network. 48 in one dimension, 8 in two,
-            3 in three.
+            beyond it is neither tested nor in the default network. By default 48 in one dimension,
+            doubled up to 768 while the residual of those without a test says so; 8 in two, 3 in
+            three.
         points: grid points in each direction; 5/2 a harmonic by default, of which products of two
             waves are seen by those that are tested, but for the last quarter. times: Gauss points
             in time, more than the functions of time that the network has.
@@ -67,7 +77,9 @@ class SpectralPINN(Method):
             its middle), and their equations too: half the tests, points and coefficients, for an
             eighth of the work. A network of one's own must have it as well, such as
             `FourierSeries(parity="even")`.
-        constraints, weights, tolerance, seconds, dtype: as for `PINN`.
+        constraints, weights, tolerance, seconds, dtype: as for `PINN`. target_loss: the loss, which
+            is about the square of the error, at which training ends as well; slabs by `accuracy`
+            have their own.
 
     `stats.extra["dual_norm"]` has the root of the loss by field, an estimate of the error (root of
     the mean square) as far as the equation damps or keeps it, and "untested" the same of the waves
@@ -86,6 +98,7 @@ class SpectralPINN(Method):
 
     network: Any = None
     optimizer: Any = None
+    accuracy: float | None = eqx.field(static=True, default=1e-6)
     harmonics: int | Sequence[int] | None = eqx.field(static=True, default=None)
     points: int | Sequence[int] | None = eqx.field(static=True, default=None)
     times: int = eqx.field(static=True, default=10)
@@ -95,6 +108,7 @@ class SpectralPINN(Method):
     weights: Mapping[str, float] | None = None
     seconds: float = eqx.field(static=True, default=60.0)
     tolerance: float = eqx.field(static=True, default=1e-22)
+    target_loss: float = eqx.field(static=True, default=0.0)
     dtype: str = eqx.field(static=True, default="float64")
 
     def __check_init__(self):
@@ -102,6 +116,10 @@ class SpectralPINN(Method):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive whole number, got {value!r}")
+        if self.accuracy is not None and not 0 < self.accuracy < 1:
+            raise ValueError(
+                f"accuracy is a relative error between 0 and 1, or None, got {self.accuracy!r}"
+            )
         check_parity(self.parity)
 
     @property
@@ -200,7 +218,32 @@ class SpectralPINN(Method):
         return _series(harmonics[0], max(self.times - 2, 1), self.parity)
 
     def solve(self, problem: Problem, run: Run = Run()) -> Solution:  # noqa: B008  (immutable)
-        return self.fit(problem, (), None, run)
+        if not self._marches(problem):
+            return self.fit(problem, (), None, run)
+        self.check(problem)
+        assert self.accuracy is not None
+        least, _ = self._sizes(problem)
+        waves = least if self.harmonics is not None else [least[0] * 2**k for k in range(_DOUBLED)]
+
+        def inner(harmonics: int, target: float) -> SpectralPINN:
+            # The state is a series: smooth, and periodic as the domain is.
+            exact = "hard" if self.constraints == "auto" else self.constraints
+            slab = dataclasses.replace(
+                self, harmonics=harmonics, target_loss=target, constraints=exact
+            )
+            return slab.one_slab
+
+        return March(self, inner, waves, max(self.times - 1, 2), self.accuracy).solve(problem, run)
+
+    def _marches(self, problem: Problem) -> bool:
+        """Whether the time is cut by the residual: where a slab is nearly a linear fit."""
+        alone = self.accuracy is None or self.network is not None
+        return not alone and problem.dim == 1 and problem.time is not None
+
+    @property
+    def one_slab(self) -> SpectralPINN:
+        """The method without slabs of its own."""
+        return dataclasses.replace(self, accuracy=None)
 
     def fit(
         self,
@@ -209,7 +252,7 @@ class SpectralPINN(Method):
         where: Callable | None,
         run: Run = Run(),  # noqa: B008  (immutable)
     ) -> Solution:
-        """Solves and, with observations, identifies the coefficients `where(pde)`."""
+        """On one slab; with observations, identifies the coefficients `where(pde)`."""
         since = time.perf_counter()
         setup = self.setup(problem, run.seed, observations, where)
         optimizer, patience = self.optimizer, None
@@ -226,10 +269,13 @@ class SpectralPINN(Method):
             tolerance=self.tolerance,
             since=since,
             patience=patience,
+            target=self.target_loss,
         )
         return _warned(solution)
 
 
+# How often the waves are doubled where the residual asks for more: 48 to 768.
+_DOUBLED = 5
 # Steps of Newton's method on points that stay: where so many gain a thousandth together, what is
 # left is what the functions of time can't follow.
 _PATIENCE = 6

@@ -13,8 +13,8 @@ from typing import Any
 
 from pdes import Problem
 from physml.losses import Trial
-from physml.methods._neural import NeuralFields
-from physml.training._checkpoint import load, prepare_folder, restore, save
+from physml.methods._neural import NeuralFields, fingerprint
+from physml.training._checkpoint import CheckpointError, load, prepare_folder, restore, save
 from solvers import Method, Run, Solution, Stats
 
 
@@ -80,16 +80,29 @@ def stage_folder(run: Run, name: str) -> Path | None:
     return run.directory / name
 
 
-def solve_stage(method: Any, problem: Problem, run: Run) -> Solution:
-    """Solves, or takes what an earlier run finished; keeps what is finished."""
+def solve_stage(
+    method: Any,
+    problem: Problem,
+    run: Run,
+    keep: Callable[[Solution], bool] = lambda solution: True,
+) -> Solution:
+    """Solves, or takes what an earlier run finished; keeps what is finished.
+
+    A method that would cut its time into slabs of its own is taken as that of one slab.
+
+    Raises:
+        CheckpointError: what was kept is of another stage, or of other settings.
+    """
+    method = getattr(method, "one_slab", method)
     done = _finished(method, problem, run) if run.resume else None
     if done is not None:
         return done
     solution = method.solve(problem, run)
-    if run.directory is not None:
+    if run.directory is not None and keep(solution):
         folder = run.directory / "finished"
         prepare_folder(folder)
         record = json.loads(json.dumps(dataclasses.asdict(solution.stats), default=str))
+        record["fingerprint"] = fingerprint(problem, method)
         save(folder, {"params": solution.parameters}, record)
     return solution
 
@@ -100,6 +113,12 @@ def _finished(method: Any, problem: Problem, run: Run) -> Solution | None:
     if found is None:
         return None
     leaves, content = found
+    own, kept = fingerprint(problem, method), content["record"].pop("fingerprint", None)
+    if kept not in (None, own):
+        raise CheckpointError(
+            f"what is kept in {folder} is of another run: {kept!r}, this one is {own!r}. Use its "
+            "settings, another folder, or resume=False to start again over it."
+        )
     setup = method.setup(problem, run.seed)
     params = restore(setup.params, leaves["params"], content["structure"]["params"], "params")
     record = content["record"]

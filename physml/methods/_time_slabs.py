@@ -107,7 +107,7 @@ class TimeSlabs(Method):
             done.append(solve_stage(method, slab, own))
             if self.warm:
                 method = warm_started(method, done[-1])
-        return _joined(problem, self, edges, done)
+        return joined(problem, self, edges, done)
 
     def _run(self, run: Run, k: int, watch: Watch, done, problem: Problem, edges) -> Run:
         """What the k-th slab may use, and where it keeps its files."""
@@ -131,7 +131,7 @@ class TimeSlabs(Method):
         assert report is not None
 
         def monitor(current: Solution, seconds: float) -> None:
-            report(_joined(problem, self, edges, [*before, current]), spent + seconds)
+            report(joined(problem, self, edges, [*before, current]), spent + seconds)
 
         return monitor
 
@@ -150,18 +150,21 @@ def _length(edges: np.ndarray) -> float:
 # Slabs that are all evaluated at each point; and, where they are more, the points that are taken
 # at once, each with its slab's parameters.
 _FEW, _COPIES = 4, 2048
+_LATER = 1e-6
 
 
 class SlabFields(Representation):
     """Fields by the slab in which t lies; before the first and after the last by these.
 
     `groups` are representations of one structure in a row, stacked on a leading axis. Slab k holds
-    on [edges[k], edges[k + 1]) in its own clock, t − edges[k].
+    on [edges[k], edges[k + 1]) in its own clock: t − edges[k], or of unit slabs the part of the
+    slab that has passed; those keep the last state afterwards.
     """
 
     groups: tuple[Any, ...]
     sizes: tuple[int, ...] = eqx.field(static=True)
     edges: Array
+    unit: bool = eqx.field(static=True, default=False)
 
     def values(self, x: Array, t: Array) -> dict[str, Array]:
         edges = self.edges.astype(t.dtype)
@@ -179,6 +182,10 @@ class SlabFields(Representation):
         def at(slab: Any, k: Any) -> dict[str, Array]:
             # Elsewhere a slab is asked at its start, where it is finite, and left out.
             clock = jnp.where(inside == k, t - edges[k], 0.0)
+            if self.unit:
+                clock = clock / (edges[k + 1] - edges[k])
+                # At the end itself round-off is no later time: rates there are those of the slab.
+                clock = jnp.where(clock > 1 + _LATER, 1.0, clock)
             return eqx.combine(slab, static).values(x, clock)
 
         def add(total: Any, this: Any) -> Any:
@@ -205,10 +212,19 @@ class SlabFields(Representation):
         return None
 
 
-def _joined(problem: Problem, method: Method, edges: np.ndarray, done: list[Solution]) -> Solution:
-    """One solution of all slabs so far; a time that none has reached is given the last."""
+def joined(
+    problem: Problem,
+    method: Method,
+    edges: np.ndarray,
+    done: list[Solution],
+    unit: bool = False,
+) -> Solution:
+    """One solution of all slabs so far; a time that none has reached is given the last.
+
+    With `unit` each slab has the clock of a unit window, and the last state is kept at later times.
+    """
     groups, sizes = _grouped([s.representation for s in done])
-    fields = SlabFields(groups, sizes, jnp.asarray(edges[: len(done) + 1]))
+    fields = SlabFields(groups, sizes, jnp.asarray(edges[: len(done) + 1]), unit)
     stats = [s.stats for s in done]
     joined = joined_stats(stats, "slabs", sum(s.unknowns for s in stats))
     joined = dataclasses.replace(

@@ -94,7 +94,7 @@ class HessianFree(Optimizer):
         loss, damping = sum(before.values()), float(damping)
         lengths = 0.5 ** np.arange(self.probes, dtype=direction.dtype)
         losses = np.asarray(losses_along(objective, params, direction, lengths, batch))
-        products = int(products)
+        products, kind = int(products), self._kind(objective)
         ended = f", at its limit of {products}" if products >= self.iterations else ""
         best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
         accepted = bool(losses[best] < loss - _LEAST * abs(loss))
@@ -106,8 +106,8 @@ class HessianFree(Optimizer):
             accepted=accepted,
             step_size=float(lengths[best]) if accepted else 0.0,
             damping=damping,
-            evaluations=1 + self.probes + products,
-            linear_solver=f"conjugate gradients, preconditioner {self._kind(objective)}{ended}",
+            evaluations=1 + self.probes + products + (0 if kind == "none" else self.rank),
+            linear_solver=f"conjugate gradients, preconditioner {kind}{ended}",
         )
         ratio = (loss - losses[0]) / float(predicted) if float(predicted) > 0 else -1.0
         if not ratio >= 0.25:

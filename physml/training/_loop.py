@@ -39,12 +39,13 @@ class Loop:
     notes: list[str] = dataclasses.field(default_factory=list)
     ahead: Any = None
     mean: Any = None
+    evaluations: int = 0
 
     # Saved as JSON; the trees are saved as arrays.
     RECORDED = (
         "phase", "step", "phase_step", "seconds", "phase_seconds", "compile_seconds",
         "lowest", "lowest_step", "rejections", "loss", "best_loss", "best_step",
-        "monitored", "notes",
+        "monitored", "notes", "evaluations",
     )  # fmt: skip
 
     def average(self) -> None:

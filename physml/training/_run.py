@@ -104,6 +104,8 @@ class TrainingResult:
             "seconds" and "step" added.
         batch: the last batch. notes: choices that the optimizers made.
         weights: the last weights by block, where a weighting adapted them.
+        evaluations: of the loss, its gradient or a product with its curvature, as the optimizers
+            count them.
     """
 
     params: Any
@@ -119,6 +121,7 @@ class TrainingResult:
     batch: Any
     notes: tuple[str, ...] = ()
     weights: dict[str, Any] | None = None
+    evaluations: int = 0
 
     def check(self) -> TrainingResult:
         """Itself; raises `SolverError` if the loss became non-finite."""

@@ -125,7 +125,8 @@ class _Trainer:
                     "another folder, or Run(resume=False) to start again over it."
                 )
         for name in Loop.RECORDED:
-            setattr(loop, name, record["loop"][name])
+            # Of an earlier version one may be missing.
+            setattr(loop, name, record["loop"].get(name, getattr(loop, name)))
         self.set_precision(loop)
         loop.params = _checkpoint.restore(
             loop.params, leaves["params"], structure["params"], "params"
@@ -327,6 +328,7 @@ class _Trainer:
 
     def record(self, loop: Loop, info: Info, log: Log, bar: ProgressBar) -> None:
         loop.loss = info.loss
+        loop.evaluations += info.evaluations
         loop.rejections = 0 if info.accepted else loop.rejections + 1
         if info.loss < loop.lowest * (1 - self.run.improvement):
             loop.lowest, loop.lowest_step = info.loss, loop.step
@@ -381,7 +383,7 @@ class _Trainer:
             loop.step, loop.seconds, loop.compile_seconds,
             np.asarray(loop.history, float).reshape(-1, 3),
             tuple(loop.monitored), self.data.points(batch), tuple(loop.notes),
-            self.data.weights(batch),
+            self.data.weights(batch), loop.evaluations,
         )  # fmt: skip
 
 

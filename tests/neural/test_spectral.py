@@ -49,7 +49,9 @@ UNITS = pm.HessianFree(
 def test_many_unknowns_are_found_without_a_matrix(seed):
     """1160 of them: by products alone, to what the functions of time can hold."""
     problem = library.burgers_periodic(0.02, time=0.05)
-    solution = pm.solve(problem, pm.SpectralPINN(harmonics=64, tolerance=1e-18), seed=seed, steps=4)
+    solution = pm.solve(
+        problem, pm.SpectralPINN(accuracy=None, harmonics=64, tolerance=1e-18), seed=seed, steps=4
+    )
     assert solution.stats.unknowns == 129 * 9 + 16
     assert "conjugate gradients, preconditioner units" in solution.stats.notes
     assert solution.stats.extra["dual_norm"]["u"] < 1e-8
@@ -75,7 +77,9 @@ def test_fast_modes_do_not_hide_slow_ones_from_conjugate_gradients():
         initial={"u": lambda x: jnp.exp(jnp.cos(x[0]))},
         initial_rate={"u": 0.0},
     )
-    solution = pm.solve(problem, pm.SpectralPINN(harmonics=16, optimizer=UNITS), steps=2)
+    solution = pm.solve(
+        problem, pm.SpectralPINN(accuracy=None, harmonics=16, optimizer=UNITS), steps=2
+    )
     exact = lambda x, t: 0.5 * sum(jnp.exp(jnp.cos(x[0] + s * 10.0 * t)) for s in (1, -1))
     known = problem.replace(exact={"u": exact})
     assert solution.stats.extra["loss"] < 1e-9
@@ -84,7 +88,9 @@ def test_fast_modes_do_not_hide_slow_ones_from_conjugate_gradients():
 
 def test_single_precision_by_conjugate_gradients():
     problem = library.burgers_periodic(0.05, time=0.1)
-    solution = pm.solve(problem, pm.SpectralPINN(harmonics=16, dtype="float32"), steps=4)
+    solution = pm.solve(
+        problem, pm.SpectralPINN(accuracy=None, harmonics=16, dtype="float32"), steps=4
+    )
     leaves = jax.tree.leaves(solution.parameters)
     assert {leaf.dtype for leaf in leaves} == {np.dtype("float32")}
     assert _error(solution, problem)[1] < 1e-4
@@ -119,7 +125,7 @@ def test_a_stiff_wave_at_the_start_does_not_hide_the_others():
 @pytest.mark.parametrize("harmonics", [6, 10])
 def test_what_is_not_tested_is_reported(harmonics):
     problem = library.burgers_periodic(0.05, time=0.1)
-    method = pm.SpectralPINN(harmonics=harmonics, times=9)
+    method = pm.SpectralPINN(accuracy=None, harmonics=harmonics, times=9)
     solution = pm.solve(problem, method, steps=6)
     absolute, _ = _error(solution, problem)
     tested, rest = (solution.stats.extra[n]["u"] for n in ("dual_norm", "untested"))
@@ -129,7 +135,7 @@ def test_what_is_not_tested_is_reported(harmonics):
 
 def test_a_time_that_is_too_long_for_the_network_is_reported():
     problem = library.kuramoto_sivashinsky(length=20.0, end=20.0)
-    solution = pm.solve(problem, pm.SpectralPINN(harmonics=16), steps=6)
+    solution = pm.solve(problem, pm.SpectralPINN(accuracy=None, harmonics=16), steps=6)
     assert any("NOT CONVERGED: the residual of u" in note for note in solution.stats.notes)
 
 

@@ -1,0 +1,323 @@
+"""Slabs of time as long as the residual allows, and as many waves as it needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pdes import Problem
+from pdes._window import window
+from physml.methods._handover import handover, start_series
+from physml.methods._stages import Watch, seconds_left, solve_stage, stage_folder
+from physml.methods._time_slabs import joined
+from solvers import Method, Run, Solution, SolverError, Stats
+
+# The first slab, of the interval; later ones follow the estimates.
+_FIRST = 1 / 16
+# Of a slab's length: at most and at least that of the next.
+_LONGER, _SHORTER, _CAUTION = 4.0, 0.1, 0.8
+# Of the interval: where slabs are shorter, time is not what is missing.
+_SHORTEST = 1e-5
+# Relative to the fields: what no residual in double precision tells from zero.
+_ROUND_OFF = 1e-12
+# Training of a slab ends at this part of what it may leave.
+_BELOW = 0.3
+# Part of the error that waves without a test may make.
+_OF_WAVES = 0.1
+# Of a length to the next, once the best has been passed.
+_STRIDE = 1.4
+# Of the work: what is no more than the problem's own change.
+_WORSE = 1.1
+# Steps of a slab's training: one that needs more is too long.
+_STEPS = 15
+# Attempts to shorten a slab that did not help.
+_IN_VAIN = 2
+
+
+class March:
+    """Trains one slab after the other, and chooses the length of each.
+
+    Of a relative error `accuracy` a slab may leave the part that its length is of the interval, by
+    the estimate of its own residual. One that leaves more is trained again at a shorter length, or
+    with more waves where those without a test miss.
+
+    Arguments:
+        outer: the method that asks. inner: (harmonics, target loss) -> the method of one slab. Its
+            solutions have "dual_norm", "untested" and "size" in `stats.extra`.
+        harmonics: the numbers of waves to try, in turn. order: of the error in a slab's length.
+    """
+
+    def __init__(
+        self,
+        outer: Method,
+        inner: Callable[[int, float], Any],
+        harmonics: Sequence[int],
+        order: int,
+        accuracy: float,
+    ):
+        self.outer, self.inner, self.harmonics = outer, inner, tuple(harmonics)
+        self.order, self.accuracy = order, accuracy
+
+    def solve(self, problem: Problem, run: Run) -> Solution:
+        """The slabs, joined; `stats.notes` says where they miss the accuracy or the end.
+
+        Raises:
+            SolverError: the loss of the shortest slab is not finite.
+        """
+        assert problem.time is not None
+        start, end = problem.time
+        whole = end - start
+        way = _Way(problem, run, self.outer, Watch(), edges=[start])
+        length, before, in_vain, pace = whole * _FIRST, np.inf, 0, _Pace()
+        level, state = self._first(way)
+        while way.now < end:
+            allowed = float(max(self.accuracy * length / whole, _ROUND_OFF))
+            method = self.inner(self.harmonics[level], way.squared(_BELOW * allowed))
+            slab = window(problem, way.now, length, *state, unit=True)
+            solution = way.trained(method, slab, length, shortest=length <= _SHORTEST * whole)
+            if solution is None and way.ended:
+                break
+            missed, unseen = (np.inf, 0.0) if solution is None else way.misses(solution)
+            shorter = self._next(length, allowed, missed)
+            if missed > 2 * allowed and shorter > _SHORTEST * whole:
+                in_vain = in_vain + 1 if missed > 0.5 * before else 0
+                if solution is None or in_vain < _IN_VAIN:
+                    before, length = missed, min(shorter, 0.5 * length)
+                    continue
+            assert solution is not None
+            # Waves that are left out are missing in each slab anew, and not carried on. What the
+            # start leaves out is lost already: the first slab need not be so much better.
+            enough = _OF_WAVES * max(self.accuracy, 0.0 if way.done else way.missing)
+            if unseen > enough and level + 1 < len(self.harmonics):
+                level += 1
+                state = self._state(way, level)
+                continue
+            way.take(solution, length)
+            factor = pace.after(length, solution.stats, shortened=before < np.inf)
+            before, in_vain = np.inf, 0
+            if way.now < end:
+                state = self._state(way, level)
+                longer = min(self._most(length, allowed, missed, solution.stats), factor * length)
+                # What is left in equal parts: no last one that is much shorter.
+                left = end - way.now
+                length = left / max(np.ceil(left / longer - 1e-9), 1.0)
+        return way.joined(self.accuracy)
+
+    def _state(self, way: _Way, level: int) -> tuple[Any, Any]:
+        waves = self.harmonics[level]
+        return way.state(self.inner(waves, 0.0).state_terms, waves)
+
+    def _first(self, way: _Way) -> tuple[int, tuple[Any, Any]]:
+        """The fewest waves that have the initial data; of data that none have, the middle ones."""
+        for level in range(len(self.harmonics)):
+            state = self._state(way, level)
+            if way.missing <= self.accuracy:
+                return level, state
+        level = len(self.harmonics) // 2
+        return level, self._state(way, level)
+
+    def _next(self, length: float, allowed: float, missed: float) -> float:
+        """The length that leaves what is allowed, which is in proportion to the length itself."""
+        ratio = (allowed / max(missed, 1e-300)) ** (1 / (self.order - 1))
+        return length * float(np.clip(_CAUTION * ratio, _SHORTER, _LONGER))
+
+    def _most(self, length: float, allowed: float, missed: float, stats: Stats) -> float:
+        """The longest slab that is likely to hold.
+
+        A training that ended at what is allowed, not at what the functions of time can't follow,
+        says little of it.
+        """
+        longest = self._next(length, allowed, missed)
+        return max(longest, 2 * length) if stats.extra["status"] == "target" else longest
+
+
+class _Pace:
+    """The length of least work for the time: it is sought on the way.
+
+    Longer slabs are fewer, but their steps are more, and take more products where waves travel far
+    in a slab. The length goes on to grow, or to shrink, as long as the work for a unit of time
+    falls. By what is counted, not by the clock: a run is the same on every machine.
+    """
+
+    def __init__(self):
+        self.factor, self.work = 2.0, np.inf
+
+    def after(self, length: float, stats: Stats, shortened: bool) -> float:
+        """The factor to the next length."""
+        work = stats.extra["evaluations"] / length
+        if shortened or work > _WORSE * self.work:
+            self.factor = _STRIDE if self.factor < 1 else 1 / _STRIDE
+        self.work = work
+        # What was too long a moment ago is not tried again at once.
+        return min(self.factor, 1.0) if shortened else self.factor
+
+
+@dataclasses.dataclass
+class _Way:
+    """What the march has behind it: slabs that hold, and those that were tried in vain."""
+
+    problem: Problem
+    run: Run
+    outer: Method
+    watch: Watch
+    edges: list[float]
+    done: list[Solution] = dataclasses.field(default_factory=list)
+    tried: list[Solution] = dataclasses.field(default_factory=list)
+    sizes: dict[str, float] = dataclasses.field(default_factory=dict)
+    terms: int = 0
+    missing: float = 0.0
+    ended: bool = False
+
+    def state(self, terms: int, waves: int) -> tuple[Any, Any]:
+        """Initial data and rates of the next slab, by series of as many terms at least.
+
+        Of the start by no more than `waves`, which the slab has as well.
+        """
+        self.terms = max(self.terms, terms)
+        if self.done:
+            last, pace = self.done[-1].representation, self.edges[-1] - self.edges[-2]
+            *state, self.terms = handover(self.problem, last, 1.0, self.terms, pace)
+        else:
+            *state, self.terms, self.missing = start_series(self.problem, self.terms, waves)
+            sizes = {n: part.mean_square() ** 0.5 for n, part in state[0].items()}
+            self.sizes = {n: size for n, size in sizes.items() if size > 0}
+        return state[0], state[1]
+
+    def squared(self, relative: float) -> float:
+        """The square of a part of the smallest field, or 0 before any is known."""
+        return (relative * min(self.sizes.values())) ** 2 if self.sizes else 0.0
+
+    @property
+    def now(self) -> float:
+        return self.edges[-1]
+
+    @property
+    def end(self) -> float:
+        assert self.problem.time is not None
+        return self.problem.time[1]
+
+    def trained(self, method: Any, slab: Problem, length: float, shortest: bool) -> Solution | None:
+        """A slab's solution; None where the run has ended, or its loss is not finite."""
+        left = seconds_left(self.outer, self.run, self.watch)
+        steps = _STEPS
+        if self.run.steps is not None:
+            steps = min(_STEPS, self.run.steps - sum(s.stats.iterations for s in self.tried))
+        if steps < 1 or (left is not None and left < _MOMENT and self.tried):
+            self.ended = True
+            return None
+        own = dataclasses.replace(
+            self.run,
+            budget=left,
+            steps=steps,
+            directory=stage_folder(self.run, f"slab-{len(self.tried):04d}"),
+            monitor=None if self.run.monitor is None else self.watch.aside(self._monitor(length)),
+        )
+        cut = "steps" if steps < _STEPS else "seconds"
+        try:
+            solution = solve_stage(method, slab, own, keep=lambda s: s.stats.extra["status"] != cut)
+        except SolverError:
+            if shortest:
+                raise
+            return None
+        self.tried.append(solution)
+        if solution.stats.extra["status"] == cut:
+            self.ended = True
+            if not self.done or self.misses(solution)[0] <= _LARGE:
+                self.take(solution, length)
+            return None
+        return solution
+
+    def misses(self, solution: Solution) -> tuple[float, float]:
+        """What the residual says of the error, by waves with a test and by others.
+
+        The largest of the fields, each relative to the root mean square that it has had.
+        """
+        extra = solution.stats.extra
+        sizes = self._largest(solution)
+        most = max(sizes.values())
+        found = []
+        for label in ("dual_norm", "untested"):
+            # Of a field that is nothing but round-off, the others tell the size.
+            relative = [
+                float(extra[label][n]) / max(size, 1e-8 * most, 1e-300) for n, size in sizes.items()
+            ]
+            found.append(max(relative) if np.isfinite(relative).all() else np.inf)
+        return found[0], found[1]
+
+    def _largest(self, solution: Solution) -> dict[str, float]:
+        sizes = solution.stats.extra["size"]
+        return {n: max(float(size), self.sizes.get(n, 0.0)) for n, size in sizes.items()}
+
+    def take(self, solution: Solution, length: float) -> None:
+        self.sizes = self._largest(solution)
+        self.done.append(solution)
+        # To the end itself, without round-off.
+        left = self.end - self.now - length
+        self.edges.append(self.end if left < 1e-9 * self.end_to_end else self.now + length)
+
+    @property
+    def end_to_end(self) -> float:
+        return self.end - self.edges[0]
+
+    def _monitor(self, length: float) -> Callable:
+        """Reports the slabs so far as one solution."""
+        report, before, edges = self.run.monitor, tuple(self.done), tuple(self.edges)
+        spent = sum(s.stats.run_seconds for s in self.tried)
+        assert report is not None
+
+        def monitor(current: Solution, seconds: float) -> None:
+            ends = np.array([*edges, edges[-1] + length])
+            so_far = joined(self.problem, self.outer, ends, [*before, current], unit=True)
+            report(so_far, spent + seconds)
+
+        return monitor
+
+    def joined(self, accuracy: float) -> Solution:
+        found = joined(self.problem, self.outer, np.array(self.edges), self.done, unit=True)
+        stats = found.stats
+        lengths = np.diff(self.edges)
+        notes = [
+            f"{len(lengths)} slab{'s' * (len(lengths) > 1)} of time by the residual, of lengths "
+            f"{lengths.min():.2g} to {lengths.max():.2g}; {len(self.tried) - len(lengths)} tried "
+            "again, shorter or with more waves"
+        ]
+        if self.now < self.end:
+            what = "steps" if self.run.steps is not None and self.run.budget is None else "budget"
+            notes.append(
+                f"NOT SOLVED beyond t = {self.now:.4g} of {self.end:.4g}: the {what} ended there, "
+                "and the last state is kept; give more"
+            )
+        if self.missing:
+            notes.append(
+                f"the start has waves beyond those of the first slab: {self.missing:.1e} of its "
+                "size, which is left out"
+            )
+        missed, unseen = self._in_all()
+        if missed + unseen > 2 * accuracy:
+            notes.append(
+                f"LESS ACCURATE than asked for: the residual says {missed + unseen:.1e} of the "
+                f"size, asked {accuracy:.1e}; "
+                + ("raise harmonics" if unseen > missed else "the data may be rough in time")
+            )
+        stats = dataclasses.replace(
+            stats,
+            run_seconds=sum(s.stats.run_seconds for s in self.tried),
+            compile_seconds=sum(s.stats.compile_seconds for s in self.tried),
+            iterations=sum(s.stats.iterations for s in self.tried),
+            notes=(*stats.notes, *notes),
+            extra=stats.extra | {"edges": [float(t) for t in self.edges]},
+        )
+        return dataclasses.replace(found, stats=stats)
+
+    def _in_all(self) -> tuple[float, float]:
+        """The estimates of all slabs, relative: in sum of what is carried on; the largest."""
+        each = [self.misses(s) for s in self.done]
+        return sum(m for m, _ in each), max(u for _, u in each)
+
+
+# Seconds, relative error: with less left, or an error so large, a slab that was cut off is not
+# taken.
+_MOMENT, _LARGE = 0.01, 1e-2
