@@ -95,20 +95,26 @@ def spectral_batch(
     points: Sequence[int],
     times: int,
     parity: str | None = None,
+    ends: bool = False,
+    sizes: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Points, waves and their sizes: what `Spectral` takes as "fourier".
 
     Arguments:
         harmonics, points: largest wavenumber and grid points in each direction. times: Gauss
             points of the time interval; a steady problem has one. parity: "even" or "odd" about
-            the ends of the only direction.
+            the ends of the only direction. ends: the first and the last time as well, after the
+            others and with a weight of 1. sizes: of the waves, those of a batch on other points.
     """
     problem = conditions.problem
     low, high = problem.domain.bounds
     axes = [a + np.arange(n) / n * (b - a) for a, b, n in zip(low, high, points, strict=True)]
     x = np.stack([g.reshape(-1) for g in np.meshgrid(*axes, indexing="ij")], axis=1)
     k = wavenumbers(harmonics)
-    sizes = wave_sizes(problem, conditions.trial.shapes, jnp.asarray(x), jnp.asarray(k, float))
+    kept = _of_parity(parity, 2 * len(k) - 1)
+    if sizes is None:
+        found = wave_sizes(problem, conditions.trial.shapes, jnp.asarray(x), jnp.asarray(k, float))
+        sizes = {n: _by_phase(np.asarray(size))[kept].reshape(-1) for n, size in found.items()}
     if parity is not None:
         # Between the ends of half a period, where a test and its mirror image weigh the same.
         half = (points[0] + 1) // 2
@@ -116,21 +122,20 @@ def spectral_batch(
     angle = 2 * np.pi * ((x - low) / (high - low)) @ k[1:].T
     waves = np.sqrt(2) * np.stack([np.cos(angle), np.sin(angle)], axis=2).reshape(len(x), -1)
     waves = np.concatenate([np.ones((len(x), 1)), waves], axis=1)
-    kept = _of_parity(parity, waves.shape[1])
     tests = waves[:, kept].T / len(x)
     t, mass = np.zeros(1), np.ones(1)
     if problem.time is not None:
         start, end = problem.time
         nodes, mass = gauss_legendre(times)
         t, mass = start + 0.5 * (nodes + 1) * (end - start), 0.5 * mass
+        if ends:
+            t, mass = np.append(t, [start, end]), np.append(mass, [1.0, 1.0])
     return {
         "x": np.tile(x, (len(t), 1, 1)),
         "t": np.repeat(t[:, None], len(x), axis=1),
         "tests": tests[:, :, None],
         "times": np.sqrt(mass),
-        "sizes": {
-            name: _by_phase(np.asarray(size))[kept].reshape(-1) for name, size in sizes.items()
-        },
+        "sizes": sizes,
     }
 
 

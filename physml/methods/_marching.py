@@ -21,16 +21,20 @@ _FIRST = 1 / 16
 _LONGER, _SHORTER, _CAUTION = 4.0, 0.1, 0.8
 # Of the interval: where slabs are shorter, time is not what is missing.
 _SHORTEST = 1e-5
-# Relative to the fields: what no residual in double precision tells from zero.
-_ROUND_OFF = 1e-12
+# Relative to the fields: what training in double precision leaves of a slab, however short.
+_ROUND_OFF = 3e-11
 # Training of a slab ends at this part of what it may leave.
 _BELOW = 0.3
+# Of the residual at an end of a slab to its mean, where it is smooth: a third to a fifth.
+_AT_AN_END = 1 / 8
 # Part of the error that waves without a test may make.
 _OF_WAVES = 0.1
 # Of a length to the next, once the best has been passed.
 _STRIDE = 1.4
-# Of the work: what is no more than the problem's own change.
-_WORSE = 1.1
+# Steps that a slab takes as long as, without its own.
+_BESIDES = 6
+# Of the work: what is no more than the problem's own change, and what is much.
+_WORSE, _FALLS = 1.1, 0.8
 # Steps of a slab's training: one that needs more is too long.
 _STEPS = 15
 # Attempts to shorten a slab that did not help.
@@ -147,9 +151,13 @@ class _Pace:
 
     def after(self, length: float, stats: Stats, shortened: bool) -> float:
         """The factor to the next length."""
-        work = stats.extra["evaluations"] / length
+        # A slab takes as long as some of its steps besides: to hand over, to set up, to judge.
+        work = stats.extra["evaluations"] * (1 + _BESIDES / stats.iterations) / length
         if shortened or work > _WORSE * self.work:
             self.factor = _STRIDE if self.factor < 1 else 1 / _STRIDE
+        elif self.factor > 1 and work < _FALLS * self.work:
+            # Far from the best, as after a moment that asked for short slabs.
+            self.factor = 2.0
         self.work = work
         # What was too long a moment ago is not tried again at once.
         return min(self.factor, 1.0) if shortened else self.factor
@@ -238,11 +246,17 @@ class _Way:
         extra = solution.stats.extra
         sizes = self._largest(solution)
         most = max(sizes.values())
+        seen = {}
+        for name, value in extra["dual_norm"].items():
+            # A source that sets in between the times that were trained shows at an end. So does
+            # what waves without a test make, at all times.
+            last = _AT_AN_END * extra["at_the_ends"][name]
+            seen[name] = max(value, last if last > extra["untested"][name] else 0.0)
         found = []
-        for label in ("dual_norm", "untested"):
+        for misses in (seen, extra["untested"]):
             # Of a field that is nothing but round-off, the others tell the size.
             relative = [
-                float(extra[label][n]) / max(size, 1e-8 * most, 1e-300) for n, size in sizes.items()
+                float(misses[n]) / max(size, 1e-8 * most, 1e-300) for n, size in sizes.items()
             ]
             found.append(max(relative) if np.isfinite(relative).all() else np.inf)
         return found[0], found[1]

@@ -82,8 +82,9 @@ class SpectralPINN(Method):
             have their own.
 
     `stats.extra["dual_norm"]` has the root of the loss by field, an estimate of the error (root of
-    the mean square) as far as the equation damps or keeps it, and "untested" the same of the waves
-    that the grid sees and no test has: where it is larger, raise `harmonics`. "size" is that of the
+    the mean square) as far as the equation damps or keeps it, and "untested" the same of what the
+    training does not see: waves without a test, and those that its points take for others, on
+    points twice as dense. Where it is larger, raise `harmonics`. "size" is that of the
     field; where one of them is beyond a hundredth of it, `stats.notes` says that the solution is
     not converged, or not resolved.
 
@@ -167,18 +168,22 @@ class SpectralPINN(Method):
         objective = Spectral(conditions, own)
         if self.parity is not None:
             _check_mirror_images(conditions, params, self.parity)
-        fixed = stacked(spectral_batch(conditions, harmonics, points, self.times, self.parity))
+        waves = spectral_batch(conditions, harmonics, points, self.times, self.parity)
+        fixed = stacked(waves)
+        # Of twice the waves none is taken for one that is tested, where products of two make them.
+        finer = tuple(max(n, 4 * k + 2) for n, k in zip(points, harmonics, strict=True))
+        judged = stacked(
+            spectral_batch(
+                conditions, harmonics, finer, self.times, self.parity, True, waves["sizes"]
+            )
+        )
 
         def sample(key: Any, params: Any, step: int) -> Any:
             start = {"initial": self.start_points}
             return stacked(conditions.sample(start, sampler_seed(key))) | {"fourier": fixed}
 
         def norms(params: Any) -> dict[str, Any]:
-            found = dual_norms(objective, params, fixed)
-            return {
-                label: {name: float(v) for name, v in values.items()}
-                for label, values in zip(("dual_norm", "untested", "size"), found, strict=True)
-            }
+            return _summed(dual_norms(objective, params, judged), 0 if problem.time is None else 2)
 
         return Setup(
             objective,
@@ -257,7 +262,8 @@ class SpectralPINN(Method):
         setup = self.setup(problem, run.seed, observations, where)
         optimizer, patience = self.optimizer, None
         if optimizer is None and self.network is None and problem.dim == 1 and problem.time:
-            optimizer, patience = _newton(setup.params), _PATIENCE
+            optimizer = _newton(setup.params)
+            patience = _PATIENCE if self.target_loss == 0 else _NEAR_TARGET
         solution = train_setup(
             self,
             problem,
@@ -271,7 +277,7 @@ class SpectralPINN(Method):
             patience=patience,
             target=self.target_loss,
         )
-        return _warned(solution)
+        return _warned(_told_apart(solution, _parted(self.weights or {})[0]))
 
 
 # How often the waves are doubled where the residual asks for more: 48 to 768.
@@ -279,6 +285,8 @@ _DOUBLED = 5
 # Steps of Newton's method on points that stay: where so many gain a thousandth together, what is
 # left is what the functions of time can't follow.
 _PATIENCE = 6
+# Where more is not asked for than a target, which such a loss does not reach.
+_NEAR_TARGET = 2
 # Parameters up to which a factorisation takes no longer than products; its program is compiled in
 # half the time.
 _DENSE = 1000
@@ -387,6 +395,22 @@ def _series(harmonics: int, width: int, parity: str | None) -> Any:
 _LARGE = 1e-2
 
 
+def _told_apart(solution: Solution, weights: Mapping[str, float]) -> Solution:
+    """With "dual_norm" as it was trained, and with "untested" what the finer grid finds besides.
+
+    On the points of the training a wave that they can't tell from a shorter one is part of that.
+    """
+    extra = dict(solution.stats.extra)
+    trained, unseen = {}, {}
+    for name, whole in extra["dual_norm"].items():
+        weight = weights.get(f"equation {name}", weights.get("equation", 1.0))
+        square = float(extra["terms"][f"equation {name}"]) / weight if weight else whole**2
+        trained[name] = float(np.sqrt(square))
+        unseen[name] = float(np.hypot(extra["untested"][name], max(whole**2 - square, 0.0) ** 0.5))
+    extra |= {"dual_norm": trained, "untested": unseen}
+    return dataclasses.replace(solution, stats=dataclasses.replace(solution.stats, extra=extra))
+
+
 def _warned(solution: Solution) -> Solution:
     """With a note where the residual says that the solution is wrong."""
     extra = solution.stats.extra
@@ -416,28 +440,47 @@ def _parted(weights: Mapping[str, float]) -> tuple[dict[str, float], dict[str, f
 
 
 @eqx.filter_jit
-def dual_norms(
-    objective: Spectral, params: Any, data: Any
-) -> tuple[dict[str, Array], dict[str, Array], dict[str, Array]]:
-    """√ mean over times of Σ (r̂ₖ/sₖ)² by field, of waves with a test and of others, and the size.
+def dual_norms(objective: Spectral, params: Any, data: Any) -> dict[str, dict[str, Array]]:
+    """By field and time, each times the weight of the time.
 
-    The others take the largest sₖ of those that are tested. The size is the root of the mean
-    square of the field.
+    "dual_norm": Σ (r̂ₖ/sₖ)² of waves with a test. "untested": of others, which take the largest sₖ
+    of those. "lasting": as the first, times min s/sₖ, the part of the slab that an error at one
+    moment lasts. "size": the mean square of the field.
     """
-    tested, rest, size = {}, {}, {}
+    found: dict[str, dict[str, Array]] = {n: {} for n in (*_NORMS, "lasting")}
     fields = objective.conditions.fields(params)
     mass = data["times"] ** 2
     for name in objective.conditions.trial.names:
-        block = objective.block(name, data)
-        tested[name] = jnp.linalg.norm(block.residual(params))
+        block, sizes = objective.block(name, data), data["sizes"][name]
+        squares = block.residual(params).reshape(len(mass), -1) ** 2
+        found["dual_norm"][name] = jnp.sum(squares, axis=1)
+        found["lasting"][name] = squares @ (jnp.min(sizes) / sizes)
         at = block.values(params)
         plain = jnp.einsum("tqk,eqk->et", block.tests, at)
         # Parseval: what the coefficients leave of the mean square.
         left = jnp.mean(jnp.sum(at**2, axis=2), axis=1) - jnp.sum(plain**2, axis=1)
-        mean = jnp.sum(mass * jnp.maximum(left, 0.0))
-        rest[name] = jnp.sqrt(mean) / jnp.max(data["sizes"][name])
+        found["untested"][name] = mass * jnp.maximum(left, 0.0) / jnp.max(sizes) ** 2
         values = jax.vmap(jax.vmap(lambda x, t, n=name: fields(x, t)[n].reshape(-1)))(
             data["x"], data["t"]
         )
-        size[name] = jnp.sqrt(jnp.sum(mass * jnp.mean(jnp.sum(values**2, axis=2), axis=1)))
-    return tested, rest, size
+        found["size"][name] = mass * jnp.mean(jnp.sum(values**2, axis=2), axis=1)
+    return found
+
+
+_NORMS = ("dual_norm", "untested", "size")
+
+
+def _summed(found: Any, ends: int) -> dict[str, dict[str, float]]:
+    """`stats.extra` by `dual_norms` at Gauss points, and then at so many ends of the time."""
+    found = jax.device_get(found)
+    extra = {
+        label: {
+            name: float(np.sqrt(np.sum(squares[: len(squares) - ends])))
+            for name, squares in found[label].items()
+        }
+        for label in _NORMS
+    }
+    if ends:
+        last = {n: np.sqrt(np.max(squares[-ends:])) for n, squares in found["lasting"].items()}
+        extra["at_the_ends"] = {name: float(value) for name, value in last.items()}
+    return extra
