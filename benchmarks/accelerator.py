@@ -64,9 +64,9 @@ CASES = {
     ),
     "allen-cahn": larger(TIME["allen-cahn"], 180.0, KINKED, 1e-6),
     "kuramoto-sivashinsky": larger(
-        TIME["kuramoto-sivashinsky"], 180.0, neural_time.slabs(128, 10, 200)
+        TIME["kuramoto-sivashinsky"], 180.0, pm.SpectralPINN(accuracy=1e-8)
     ),
-    "kdv": larger(TIME["kdv"], 120.0, neural_time.slabs(128, 12, 100)),
+    "kdv": larger(TIME["kdv"], 120.0, pm.SpectralPINN(accuracy=1e-8)),
     "poisson 100-D": larger(
         neural_derivatives.POISSON_100, 120.0, neural_derivatives.few_points(256, 200, 1800)
     ),
@@ -79,7 +79,7 @@ CASES = {
             ((14, 2), (30, 3), (14, 2), (14, 2)), (1200, 7200, 1200, 1200)
         ),
     ),
-    "convection": larger(TIME["convection"], 60.0, neural_time.slabs(4, 12, 20)),
+    "convection": larger(TIME["convection"], 60.0, pm.SpectralPINN(accuracy=1e-9)),
     "wave": larger(TIME["wave"], 60.0, waves(240, 30.0, 6000, 400, initial=1e4, boundary=1e4)),
     "heat": larger(TIME["heat"], 60.0, pinn(150, 1, 5000)),
     "klein-gordon": larger(TIME["klein-gordon"], 60.0, pm.TimeSlabs(pinn(20, 3, 4000), 4)),

@@ -110,15 +110,6 @@ def pinn(width: int, depth: int, points: int, **options: Any) -> pm.PINN:
 WAVES = waves(120, 30.0, 2500, 200, initial=1e4, boundary=1e4)
 
 
-def slabs(harmonics: int, times: int, count: int) -> pm.TimeSlabs:
-    """A Fourier series in x by sines of time on short slabs, its residual in the dual norm.
-
-    Each slab starts anew, since its first step then is a linear fit: two or three steps are enough.
-    """
-    inner = pm.SpectralPINN(harmonics=harmonics, times=times, tolerance=1e-11)
-    return pm.TimeSlabs(inner, count, warm=False)
-
-
 # Five residuals a parameter, not drawn too near to the largest ones (power 1): with fewer the steps
 # fit the points of the moment, and the error on others stops falling after a minute.
 # x² cos πx has a kink at the ends of the period: conditions that hold exactly would keep it. Data
@@ -138,6 +129,8 @@ KINKED = pm.PINN(
     weights={"initial": 1e3},
 )
 
+# Stiff equations of periodic problems are the spectral PINN's, as it comes: it chooses its slabs of
+# time and its waves by its own residual, for a relative error of 1e-6.
 CASES = {
     # The front forms in the first slab; one network for all times stays at 6e-6 to 2e-5.
     "burgers": InTime(
@@ -152,7 +145,7 @@ CASES = {
         pm.library.kdv_cosine,
         1e-4,
         300.0,
-        slabs(96, 7, 100),
+        pm.SpectralPINN(),
         modes=512,
         step=1e-4,
     ),
@@ -160,7 +153,7 @@ CASES = {
         kuramoto_sivashinsky,
         1e-2,
         600.0,
-        slabs(96, 7, 200),
+        pm.SpectralPINN(),
         modes=512,
         step=2.5e-5,
     ),
