@@ -21,8 +21,8 @@ _FIRST = 1 / 16
 _LONGER, _SHORTER, _CAUTION = 4.0, 0.1, 0.8
 # Of the interval: where slabs are shorter, time is not what is missing.
 _SHORTEST = 1e-5
-# Relative to the fields: what training in double precision leaves of a slab, however short.
-_ROUND_OFF = 3e-11
+# Relative to the fields: what training leaves of a slab, however short.
+_ROUND_OFF = {"float64": 3e-11, "float32": 1e-4}
 # Training of a slab ends at this part of what it may leave.
 _BELOW = 0.3
 # Of the residual at an end of a slab to its mean, where it is smooth: a third to a fifth.
@@ -37,8 +37,8 @@ _BESIDES = 6
 _WORSE, _FALLS = 1.1, 0.8
 # Steps of a slab's training: one that needs more is too long.
 _STEPS = 15
-# Attempts to shorten a slab that did not help.
-_IN_VAIN = 2
+# Attempts to shorten a slab that did not help, and slabs of the shortest length that do not hold.
+_IN_VAIN, _HOPELESS = 2, 5
 
 
 class March:
@@ -52,6 +52,7 @@ class March:
         outer: the method that asks. inner: (harmonics, target loss) -> the method of one slab. Its
             solutions have "dual_norm", "untested" and "size" in `stats.extra`.
         harmonics: the numbers of waves to try, in turn. order: of the error in a slab's length.
+        dtype: of the training.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class March:
         harmonics: Sequence[int],
         order: int,
         accuracy: float,
+        dtype: str,
     ):
+        self.round_off = _ROUND_OFF[dtype]
         self.outer, self.inner, self.harmonics = outer, inner, tuple(harmonics)
         self.order, self.accuracy = order, accuracy
 
@@ -75,21 +78,22 @@ class March:
         start, end = problem.time
         whole = end - start
         way = _Way(problem, run, self.outer, Watch(), edges=[start])
-        length, before, in_vain, pace = whole * _FIRST, np.inf, 0, _Pace()
+        length, before, in_vain, hopeless, pace = whole * _FIRST, np.inf, 0, 0, _Pace()
         level, state = self._first(way)
         while way.now < end:
-            allowed = float(max(self.accuracy * length / whole, _ROUND_OFF))
+            allowed = float(max(self.accuracy * length / whole, self.round_off))
             method = self.inner(self.harmonics[level], way.squared(_BELOW * allowed))
             slab = window(problem, way.now, length, *state, unit=True)
-            solution = way.trained(method, slab, length, shortest=length <= _SHORTEST * whole)
-            if solution is None and way.ended:
+            shortest = _SHORTEST * whole
+            solution = way.trained(method, slab, length, last=length <= shortest)
+            if way.ended:
                 break
             missed, unseen = (np.inf, 0.0) if solution is None else way.misses(solution)
-            shorter = self._next(length, allowed, missed)
-            if missed > 2 * allowed and shorter > _SHORTEST * whole:
+            shorter = max(min(self._next(length, allowed, missed), 0.5 * length), shortest)
+            if missed > 2 * allowed and length > shortest:
                 in_vain = in_vain + 1 if missed > 0.5 * before else 0
                 if solution is None or in_vain < _IN_VAIN:
-                    before, length = missed, min(shorter, 0.5 * length)
+                    before, length = missed, shorter
                     continue
             assert solution is not None
             # Waves that are left out are missing in each slab anew, and not carried on. What the
@@ -100,14 +104,18 @@ class March:
                 state = self._state(way, level)
                 continue
             way.take(solution, length)
-            factor = pace.after(length, solution.stats, shortened=before < np.inf)
+            hopeless = hopeless + 1 if missed > 2 * allowed and length <= shortest else 0
+            if hopeless == _HOPELESS:
+                way.why = f"slabs of {length:.1e} no longer hold, as where a solution blows up"
+                break
+            factor = pace.after(length, solution.stats, before < np.inf, length <= shortest)
             before, in_vain = np.inf, 0
             if way.now < end:
                 state = self._state(way, level)
                 longer = min(self._most(length, allowed, missed, solution.stats), factor * length)
                 # What is left in equal parts: no last one that is much shorter.
                 left = end - way.now
-                length = left / max(np.ceil(left / longer - 1e-9), 1.0)
+                length = max(left / max(np.ceil(left / longer - 1e-9), 1.0), shortest)
         return way.joined(self.accuracy)
 
     def _state(self, way: _Way, level: int) -> tuple[Any, Any]:
@@ -117,10 +125,11 @@ class March:
     def _first(self, way: _Way) -> tuple[int, tuple[Any, Any]]:
         """The fewest waves that have the initial data; of data that none have, the middle ones."""
         for level in range(len(self.harmonics)):
+            way.terms = 0
             state = self._state(way, level)
             if way.missing <= self.accuracy:
                 return level, state
-        level = len(self.harmonics) // 2
+        level, way.terms = len(self.harmonics) // 2, 0
         return level, self._state(way, level)
 
     def _next(self, length: float, allowed: float, missed: float) -> float:
@@ -149,13 +158,13 @@ class _Pace:
     def __init__(self):
         self.factor, self.work = 2.0, np.inf
 
-    def after(self, length: float, stats: Stats, shortened: bool) -> float:
-        """The factor to the next length."""
+    def after(self, length: float, stats: Stats, shortened: bool, least: bool) -> float:
+        """The factor to the next length, after one that was `shortened`, or the `least`."""
         # A slab takes as long as some of its steps besides: to hand over, to set up, to judge.
-        work = stats.extra["evaluations"] * (1 + _BESIDES / stats.iterations) / length
+        work = stats.extra["evaluations"] * (1 + _BESIDES / max(stats.iterations, 1)) / length
         if shortened or work > _WORSE * self.work:
             self.factor = _STRIDE if self.factor < 1 else 1 / _STRIDE
-        elif self.factor > 1 and work < _FALLS * self.work:
+        elif least or (self.factor > 1 and work < _FALLS * self.work):
             # Far from the best, as after a moment that asked for short slabs.
             self.factor = 2.0
         self.work = work
@@ -176,8 +185,10 @@ class _Way:
     tried: list[Solution] = dataclasses.field(default_factory=list)
     sizes: dict[str, float] = dataclasses.field(default_factory=dict)
     terms: int = 0
+    attempts: int = 0
     missing: float = 0.0
     ended: bool = False
+    why: str = ""
 
     def state(self, terms: int, waves: int) -> tuple[Any, Any]:
         """Initial data and rates of the next slab, by series of as many terms at least.
@@ -207,8 +218,13 @@ class _Way:
         assert self.problem.time is not None
         return self.problem.time[1]
 
-    def trained(self, method: Any, slab: Problem, length: float, shortest: bool) -> Solution | None:
-        """A slab's solution; None where the run has ended, or its loss is not finite."""
+    def trained(self, method: Any, slab: Problem, length: float, last: bool) -> Solution | None:
+        """A slab's solution; None where the run has ended, or its loss is not finite.
+
+        Raises:
+            SolverError: as the slab's training, in the `last` attempt; and what is no matter of its
+                length.
+        """
         left = seconds_left(self.outer, self.run, self.watch)
         steps = _STEPS
         if self.run.steps is not None:
@@ -220,18 +236,25 @@ class _Way:
             self.run,
             budget=left,
             steps=steps,
-            directory=stage_folder(self.run, f"slab-{len(self.tried):04d}"),
+            directory=stage_folder(self.run, f"slab-{self.attempts:04d}"),
             monitor=None if self.run.monitor is None else self.watch.aside(self._monitor(length)),
         )
-        cut = "steps" if steps < _STEPS else "seconds"
+        self.attempts += 1
+
+        def cut(solution: Solution) -> bool:
+            status = solution.stats.extra["status"]
+            return status == "seconds" or (status == "steps" and steps < _STEPS)
+
         try:
-            solution = solve_stage(method, slab, own, keep=lambda s: s.stats.extra["status"] != cut)
-        except SolverError:
-            if shortest:
+            solution = solve_stage(method, slab, own, keep=lambda s: not cut(s))
+            if not np.isfinite(self.misses(solution)).all():
+                raise SolverError("not_finite", "the residual of a slab is not finite")
+        except SolverError as error:
+            if last or error.reason != "not_finite":
                 raise
             return None
         self.tried.append(solution)
-        if solution.stats.extra["status"] == cut:
+        if cut(solution):
             self.ended = True
             if not self.done or self.misses(solution)[0] <= _LARGE:
                 self.take(solution, length)
@@ -258,7 +281,7 @@ class _Way:
             relative = [
                 float(misses[n]) / max(size, 1e-8 * most, 1e-300) for n, size in sizes.items()
             ]
-            found.append(max(relative) if np.isfinite(relative).all() else np.inf)
+            found.append(float(np.max(relative)))
         return found[0], found[1]
 
     def _largest(self, solution: Solution) -> dict[str, float]:
@@ -299,15 +322,17 @@ class _Way:
             "again, shorter or with more waves"
         ]
         if self.now < self.end:
-            what = "steps" if self.run.steps is not None and self.run.budget is None else "budget"
+            limit = "steps" if self.run.steps is not None and self.run.budget is None else "budget"
+            why = self.why or f"the {limit} ended there; give more"
             notes.append(
-                f"NOT SOLVED beyond t = {self.now:.4g} of {self.end:.4g}: the {what} ended there, "
-                "and the last state is kept; give more"
+                f"NOT SOLVED beyond t = {self.now:.4g} of {self.end:.4g}, where the last state is "
+                f"kept: {why}"
             )
-        if self.missing:
+        if self.missing > accuracy:
             notes.append(
-                f"the start has waves beyond those of the first slab: {self.missing:.1e} of its "
-                "size, which is left out"
+                "LESS ACCURATE at the start than asked for: waves beyond those of the first slab "
+                f"are left out, {self.missing:.1e} of its size; raise harmonics, or take another "
+                "method where the data have a jump"
             )
         missed, unseen = self._in_all()
         if missed + unseen > 2 * accuracy:
@@ -322,7 +347,15 @@ class _Way:
             compile_seconds=sum(s.stats.compile_seconds for s in self.tried),
             iterations=sum(s.stats.iterations for s in self.tried),
             notes=(*stats.notes, *notes),
-            extra=stats.extra | {"edges": [float(t) for t in self.edges]},
+            extra=stats.extra
+            | {
+                "edges": [float(t) for t in self.edges],
+                # These are not carried on.
+                "untested": {
+                    n: max(s.stats.extra["untested"][n] for s in self.done)
+                    for n in stats.extra["untested"]
+                },
+            },
         )
         return dataclasses.replace(found, stats=stats)
 
