@@ -56,8 +56,9 @@ class SpectralPINN(Method):
     ones of a number that is known to do.
 
     Arguments:
-        accuracy: the relative error (in the root mean square, by the residual) that slabs may
-            leave together; their lengths follow from it, and `harmonics` where none are given.
+        accuracy: the error that slabs may leave together, by the residual: the root mean square,
+            relative to the largest that the field has had. Their lengths follow from it, and
+            `harmonics` where none are given; `stats.extra["edges"]` has the ends of the slabs.
             None is one slab. So is a network of one's own, a steady problem, more than one
             direction, and an inverse problem. In double precision a slab leaves 3e-11 at least, in
             single 1e-4.
