@@ -37,8 +37,10 @@ _BESIDES = 6
 _WORSE, _FALLS = 1.1, 0.8
 # Steps of a slab's training: one that needs more is too long.
 _STEPS = 15
-# Attempts to shorten a slab that did not help, and slabs of the shortest length that do not hold.
-_IN_VAIN, _HOPELESS = 2, 5
+# Relative to the fields: an error that may be round-off, where shorter slabs do not help.
+_NOISE = 1e-9
+# Slabs of the shortest length, one after the other, that do not hold.
+_HOPELESS = 5
 
 
 class March:
@@ -78,11 +80,14 @@ class March:
         start, end = problem.time
         whole = end - start
         way = _Way(problem, run, self.outer, Watch(), edges=[start])
-        length, before, in_vain, hopeless, pace = whole * _FIRST, np.inf, 0, 0, _Pace()
+        length, shortened, hopeless, pace = whole * _FIRST, False, 0, _Pace()
+        # Of the error to the length: what the functions of time leave by their own round-off.
+        noise, before, longest = 0.0, np.inf, 0.0
         level, state = self._first(way)
         while way.now < end:
-            allowed = float(max(self.accuracy * length / whole, self.round_off))
-            method = self.inner(self.harmonics[level], way.squared(_BELOW * allowed))
+            allowed = float(max(self.accuracy * length / whole, self.round_off, noise * length))
+            enough = max(_BELOW * allowed, min(1.2 * noise * length, allowed))
+            method = self.inner(self.harmonics[level], way.squared(enough))
             slab = window(problem, way.now, length, *state, unit=True)
             shortest = _SHORTEST * whole
             solution = way.trained(method, slab, length, last=length <= shortest)
@@ -90,11 +95,16 @@ class March:
                 break
             missed, unseen = (np.inf, 0.0) if solution is None else way.misses(solution)
             shorter = max(min(self._next(length, allowed, missed), 0.5 * length), shortest)
+            # Of a smooth solution the error falls by a high power of the length: what falls no
+            # faster than the length itself, and is small, is round-off.
+            steady = missed > 0.5 * length * before if length < _CAUTION * longest else False
+            if steady and missed < _NOISE:
+                noise = max(noise, missed / length)
+                allowed = max(allowed, missed)
+            before, longest = missed / length, length
             if missed > 2 * allowed and length > shortest:
-                in_vain = in_vain + 1 if missed > 0.5 * before else 0
-                if solution is None or in_vain < _IN_VAIN:
-                    before, length = missed, shorter
-                    continue
+                shortened, length = True, shorter
+                continue
             assert solution is not None
             # Waves that are left out are missing in each slab anew, and not carried on. What the
             # start leaves out is lost already: the first slab need not be so much better.
@@ -108,11 +118,17 @@ class March:
             if hopeless == _HOPELESS:
                 way.why = f"slabs of {length:.1e} no longer hold, as where a solution blows up"
                 break
-            factor = pace.after(length, solution.stats, before < np.inf, length <= shortest)
-            before, in_vain = np.inf, 0
+            factor = pace.after(length, solution.stats, shortened, length <= shortest)
+            shortened = False
             if way.now < end:
                 state = self._state(way, level)
-                longer = min(self._most(length, allowed, missed, solution.stats), factor * length)
+                # An error that ended at what is allowed, or is round-off, and not what the
+                # functions of time can't follow, says little of the length that would hold.
+                said_little = (
+                    solution.stats.extra["status"] == "target" or missed < 2 * noise * length
+                )
+                most = max(self._next(length, allowed, missed), 2 * length * said_little)
+                longer = min(most, factor * length)
                 # What is left in equal parts: no last one that is much shorter.
                 left = end - way.now
                 length = max(left / max(np.ceil(left / longer - 1e-9), 1.0), shortest)
@@ -136,15 +152,6 @@ class March:
         """The length that leaves what is allowed, which is in proportion to the length itself."""
         ratio = (allowed / max(missed, 1e-300)) ** (1 / (self.order - 1))
         return length * float(np.clip(_CAUTION * ratio, _SHORTER, _LONGER))
-
-    def _most(self, length: float, allowed: float, missed: float, stats: Stats) -> float:
-        """The longest slab that is likely to hold.
-
-        A training that ended at what is allowed, not at what the functions of time can't follow,
-        says little of it.
-        """
-        longest = self._next(length, allowed, missed)
-        return max(longest, 2 * length) if stats.extra["status"] == "target" else longest
 
 
 class _Pace:
@@ -207,7 +214,7 @@ class _Way:
 
     def squared(self, relative: float) -> float:
         """The square of a part of the smallest field, or 0 before any is known."""
-        return (relative * min(self.sizes.values())) ** 2 if self.sizes else 0.0
+        return float((relative * min(self.sizes.values())) ** 2) if self.sizes else 0.0
 
     @property
     def now(self) -> float:

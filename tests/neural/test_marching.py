@@ -231,6 +231,15 @@ def test_a_solution_that_blows_up_is_not_followed_for_ever():
     np.testing.assert_allclose(solution["u"](x, 0.9)[0], 10.0, rtol=1e-5)
 
 
+def test_where_round_off_ends_it_slabs_do_not_shrink_for_ever():
+    """The residual of fifty radians is 4e-9 h however short a slab is."""
+    problem = library.convection()
+    solution = pm.solve(problem, pm.SpectralPINN(accuracy=1e-9, harmonics=4), steps=400)
+    edges = solution.stats.extra["edges"]
+    assert edges[-1] == 1.0 and len(edges) < 120
+    assert error(solution, problem, [0.3, 1.0]) < 1e-9
+
+
 def test_a_killed_run_goes_on(tmp_path):
     problem = heat()
     whole = pm.solve(problem, HEAT, steps=100)
