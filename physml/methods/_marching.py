@@ -38,7 +38,7 @@ _WORSE, _FALLS = 1.1, 0.8
 # Steps of a slab's training: one that needs more is too long.
 _STEPS = 15
 # Relative to the fields: an error that may be round-off, where shorter slabs do not help.
-_NOISE = 1e-9
+_NOISE = 1e-10
 # Slabs of the shortest length, one after the other, that do not hold.
 _HOPELESS = 5
 
@@ -86,8 +86,8 @@ class March:
         level, state = self._first(way)
         while way.now < end:
             allowed = float(max(self.accuracy * length / whole, self.round_off, noise * length))
-            enough = max(_BELOW * allowed, min(1.2 * noise * length, allowed))
-            method = self.inner(self.harmonics[level], way.squared(enough))
+            goal = max(_BELOW * allowed, min(1.2 * noise * length, allowed))
+            method = self.inner(self.harmonics[level], way.squared(goal))
             slab = window(problem, way.now, length, *state, unit=True)
             shortest = _SHORTEST * whole
             solution = way.trained(method, slab, length, last=length <= shortest)
@@ -97,8 +97,8 @@ class March:
             shorter = max(min(self._next(length, allowed, missed), 0.5 * length), shortest)
             # Of a smooth solution the error falls by a high power of the length: what falls no
             # faster than the length itself, and is small, is round-off.
-            steady = missed > 0.5 * length * before if length < _CAUTION * longest else False
-            if steady and missed < _NOISE:
+            steady = length < _CAUTION * longest and missed > 0.5 * length * before
+            if steady and missed < _NOISE and not _at_target(solution):
                 noise = max(noise, missed / length)
                 allowed = max(allowed, missed)
             before, longest = missed / length, length
@@ -124,9 +124,7 @@ class March:
                 state = self._state(way, level)
                 # An error that ended at what is allowed, or is round-off, and not what the
                 # functions of time can't follow, says little of the length that would hold.
-                said_little = (
-                    solution.stats.extra["status"] == "target" or missed < 2 * noise * length
-                )
+                said_little = _at_target(solution) or missed < 2 * noise * length
                 most = max(self._next(length, allowed, missed), 2 * length * said_little)
                 longer = min(most, factor * length)
                 # What is left in equal parts: no last one that is much shorter.
@@ -152,6 +150,10 @@ class March:
         """The length that leaves what is allowed, which is in proportion to the length itself."""
         ratio = (allowed / max(missed, 1e-300)) ** (1 / (self.order - 1))
         return length * float(np.clip(_CAUTION * ratio, _SHORTER, _LONGER))
+
+
+def _at_target(solution: Solution | None) -> bool:
+    return solution is not None and solution.stats.extra["status"] == "target"
 
 
 class _Pace:
