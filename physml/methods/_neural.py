@@ -222,7 +222,7 @@ def train_setup(
     weighting: training.Weighting | None = None,
     average: bool = False,
     patience: int | None = None,
-    target: float = 0.0,
+    target: float | None = None,
 ) -> Solution:
     """Trains and makes the solution.
 
@@ -248,7 +248,7 @@ def train_setup(
         total_seconds=remaining,
         seed=run.seed,
         resample_every=resample,
-        target_loss=max(tolerance * _loss(setup, first), target),
+        target_loss=_target(tolerance * _loss(setup, first), target),
         average=average,
         patience=patience,
         log=None if run.directory is None else run.directory / "log.jsonl",
@@ -301,6 +301,11 @@ def _remaining(run: Run, seconds: float, since: float) -> float | None:
         return None
     budget = seconds if run.budget is None else run.budget
     return max(budget - (time.perf_counter() - since), 1e-3)
+
+
+def _target(relative: float, absolute: float | None) -> float:
+    """The loss that is low enough. An energy is negative: without a number it has the first."""
+    return relative if absolute is None else max(relative, absolute)
 
 
 def _loss(setup: Setup, batch: Any) -> float:

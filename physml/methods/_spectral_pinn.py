@@ -10,15 +10,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from pdes import Box, Observations, Problem
 from physml.losses import (
     Collocation,
     Spectral,
-    equation_residual,
     hard_constraints,
     output_shapes,
     spectral_batch,
@@ -26,6 +23,7 @@ from physml.losses import (
 )
 from physml.methods._handover import FEWEST
 from physml.methods._marching import March
+from physml.methods._mirror_images import check_mirror_images
 from physml.methods._neural import (
     Setup,
     check_precision,
@@ -35,6 +33,7 @@ from physml.methods._neural import (
     train_setup,
 )
 from physml.methods._pinn import exactness_notes, represent
+from physml.methods._spectral_report import dual_norms, summed, told_apart, warned
 from physml.methods._vpinn import _each
 from physml.networks import FourierSeries, OrthonormalSines, check_parity, partition
 from physml.optimizers import GaussNewton, HessianFree, Optimizer
@@ -169,7 +168,7 @@ class SpectralPINN(Method):
         conditions = Collocation(problem, trial, static, hard, others, where, tuple(observations))
         objective = Spectral(conditions, own)
         if self.parity is not None:
-            _check_mirror_images(conditions, params, self.parity)
+            check_mirror_images(conditions, params, self.parity)
         waves = spectral_batch(conditions, harmonics, points, self.times, self.parity)
         fixed = stacked(waves)
         # Of twice the waves none is taken for one that is tested, where products of two make them.
@@ -185,7 +184,7 @@ class SpectralPINN(Method):
             return stacked(conditions.sample(start, sampler_seed(key))) | {"fourier": fixed}
 
         def norms(params: Any) -> dict[str, Any]:
-            return _summed(dual_norms(objective, params, judged), 0 if problem.time is None else 2)
+            return summed(dual_norms(objective, params, judged), 0 if problem.time is None else 2)
 
         return Setup(
             objective,
@@ -281,7 +280,7 @@ class SpectralPINN(Method):
             patience=patience,
             target=self.target_loss,
         )
-        return _warned(_told_apart(solution, _parted(self.weights or {})[0]))
+        return warned(told_apart(solution, _parted(self.weights or {})[0]))
 
 
 # How often the waves are doubled where the residual asks for more: 48 to 768.
@@ -310,79 +309,6 @@ def _newton(params: Any) -> Optimizer:
     )
 
 
-# Of the largest value: by how much a field and its mirror image may differ.
-_ROUND_OFF = {"float64": 1e-6, "float32": 1e-2}
-
-
-def _check_mirror_images(conditions: Collocation, params: Any, parity: str) -> None:
-    """That the data, the fields at the start of training, and the equations there have the parity.
-
-    Raises:
-        ValueError: one direction is not all, or one of them has it not.
-    """
-    problem = conditions.problem
-    if problem.dim != 1:
-        raise ValueError(
-            f"parity is for one periodic direction, and the domain has {problem.dim}: leave it out"
-        )
-    (low,), (high,) = problem.domain.bounds
-    # Points at no particular place.
-    x = low + (high - low) * np.modf(0.5 * np.arange(1, 33) * (5**0.5 - 1))[0][:, None]
-    start, end = problem.time or (0.0, 0.0)
-    times = jnp.full(len(x), start + 0.3 * (end - start))
-    here = _values_at(conditions, params, parity, jnp.asarray(x), times)
-    there = _values_at(conditions, params, parity, jnp.asarray(low + high - x), times)
-    sign = 1.0 if parity == "even" else -1.0
-    for kind, remedy in _REMEDIES.items():
-        for name, value in here[kind].items():
-            mirrored = there[kind][name]
-            gap = np.abs(np.asarray(value) - sign * np.asarray(mirrored)).max(axis=1)
-            worst = int(np.argmax(gap))
-            size = max(float(jnp.abs(value).max()), float(jnp.abs(mirrored).max()))
-            if gap[worst] > _ROUND_OFF[str(value.dtype)] * size:
-                a, b = (np.asarray(v)[worst].tolist() for v in (value, mirrored))
-                raise ValueError(
-                    f'parity="{parity}", but {kind} of {name} is not {parity}: {a} at '
-                    f"x = {x[worst, 0]:.4g} and {b} at its mirror image; {remedy.format(parity)}"
-                )
-
-
-_REMEDIES = {
-    "the value at the start": "leave parity out",
-    "the network": 'take one that is, such as FourierSeries(parity="{}"), or leave parity out',
-    "the equation": "it would not stay so; leave parity out",
-}
-
-
-@eqx.filter_jit
-def _values_at(
-    conditions: Collocation, params: Any, parity: str, x: Array, t: Array
-) -> dict[str, dict[str, Array]]:
-    """Initial data, fields and strong residuals by name, (points, components)."""
-    problem, _ = conditions.bound(params)
-    fields = conditions.fields(params)
-    names, scales = conditions.trial.names, conditions.trial.scales
-    low, high = problem.domain.bounds
-    wave = jnp.cos if parity == "even" else jnp.sin
-
-    def rippled(y: Array, s: Array) -> dict[str, Array]:
-        """With a wave of the parity: what is at rest has a residual of round-off alone."""
-        ripple = wave(4 * np.pi * (y[0] - low[0]) / (high[0] - low[0]))
-        values = fields(y, s)
-        return values | {n: values[n] + c * ripple for n, c in zip(names, scales, strict=True)}
-
-    def at(y: Array, s: Array) -> dict[str, dict[str, Array]]:
-        known = [n for n in names if n in problem.initial]
-        values = fields(y, s)
-        return {
-            "the value at the start": {n: problem.initial_value(n, y).reshape(-1) for n in known},
-            "the network": {n: values[n].reshape(-1) for n in names},
-            "the equation": {n: equation_residual(problem, n, rippled, y, s) for n in names},
-        }
-
-    return jax.vmap(at)(x, t)
-
-
 # Sines that move faster are directions in which the residual nearly stays the same: four times as
 # many products for the same loss.
 _MOBILITY = 1e-3
@@ -395,96 +321,7 @@ def _series(harmonics: int, width: int, parity: str | None) -> Any:
     return functools.partial(FourierSeries, harmonics=harmonics, inner=inner, parity=parity)
 
 
-# Of the size of a field: what the residual says is then no small error.
-_LARGE = 1e-2
-
-
-def _told_apart(solution: Solution, weights: Mapping[str, float]) -> Solution:
-    """With "dual_norm" as it was trained, and with "untested" what the finer grid finds besides.
-
-    On the points of the training a wave that they can't tell from a shorter one is part of that.
-    """
-    extra = dict(solution.stats.extra)
-    trained, unseen = {}, {}
-    for name, whole in extra["dual_norm"].items():
-        weight = weights.get(f"equation {name}", weights.get("equation", 1.0))
-        square = float(extra["terms"][f"equation {name}"]) / weight if weight else whole**2
-        trained[name] = float(np.sqrt(square))
-        unseen[name] = float(np.hypot(extra["untested"][name], max(whole**2 - square, 0.0) ** 0.5))
-    extra |= {"dual_norm": trained, "untested": unseen}
-    return dataclasses.replace(solution, stats=dataclasses.replace(solution.stats, extra=extra))
-
-
-def _warned(solution: Solution) -> Solution:
-    """With a note where the residual says that the solution is wrong."""
-    extra = solution.stats.extra
-    notes = []
-    for name, size in extra["size"].items():
-        missed, unseen = extra["dual_norm"][name], extra["untested"][name]
-        if missed > _LARGE * size:
-            notes.append(
-                f"NOT CONVERGED: the residual of {name} says that its error is about {missed:.1e}, "
-                f"while {name} is of the size {size:.1e}; train longer, on shorter slabs of time "
-                "(pm.TimeSlabs), or with a larger network"
-            )
-        if unseen > _LARGE * size:
-            notes.append(
-                f"NOT RESOLVED: waves of the residual of {name} that no test has make an error of "
-                f"about {unseen:.1e}, while {name} is of the size {size:.1e}; raise harmonics, or "
-                "take a network without such waves"
-            )
-    stats = dataclasses.replace(solution.stats, notes=(*solution.stats.notes, *notes))
-    return dataclasses.replace(solution, stats=stats) if notes else solution
-
-
 def _parted(weights: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
     """Weights of equations, and of the rest."""
     own = {name: w for name, w in weights.items() if name.split()[0] == "equation"}
     return own, {name: w for name, w in weights.items() if name not in own}
-
-
-@eqx.filter_jit
-def dual_norms(objective: Spectral, params: Any, data: Any) -> dict[str, dict[str, Array]]:
-    """By field and time, each times the weight of the time.
-
-    "dual_norm": Σ (r̂ₖ/sₖ)² of waves with a test. "untested": of others, which take the largest sₖ
-    of those. "lasting": as the first, times min s/sₖ, the part of the slab that an error at one
-    moment lasts. "size": the mean square of the field.
-    """
-    found: dict[str, dict[str, Array]] = {n: {} for n in (*_NORMS, "lasting")}
-    fields = objective.conditions.fields(params)
-    mass = data["times"] ** 2
-    for name in objective.conditions.trial.names:
-        block, sizes = objective.block(name, data), data["sizes"][name]
-        squares = block.residual(params).reshape(len(mass), -1) ** 2
-        found["dual_norm"][name] = jnp.sum(squares, axis=1)
-        found["lasting"][name] = squares @ (jnp.min(sizes) / sizes)
-        at = block.values(params)
-        plain = jnp.einsum("tqk,eqk->et", block.tests, at)
-        # Parseval: what the coefficients leave of the mean square.
-        left = jnp.mean(jnp.sum(at**2, axis=2), axis=1) - jnp.sum(plain**2, axis=1)
-        found["untested"][name] = mass * jnp.maximum(left, 0.0) / jnp.max(sizes) ** 2
-        values = jax.vmap(jax.vmap(lambda x, t, n=name: fields(x, t)[n].reshape(-1)))(
-            data["x"], data["t"]
-        )
-        found["size"][name] = mass * jnp.mean(jnp.sum(values**2, axis=2), axis=1)
-    return found
-
-
-_NORMS = ("dual_norm", "untested", "size")
-
-
-def _summed(found: Any, ends: int) -> dict[str, dict[str, float]]:
-    """`stats.extra` by `dual_norms` at Gauss points, and then at so many ends of the time."""
-    found = jax.device_get(found)
-    extra = {
-        label: {
-            name: float(np.sqrt(np.sum(squares[: len(squares) - ends])))
-            for name, squares in found[label].items()
-        }
-        for label in _NORMS
-    }
-    if ends:
-        last = {n: np.sqrt(np.max(squares[-ends:])) for n, squares in found["lasting"].items()}
-        extra["at_the_ends"] = {name: float(value) for name, value in last.items()}
-    return extra
