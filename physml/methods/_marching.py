@@ -25,7 +25,7 @@ _SHORTEST = 1e-5
 _ROUND_OFF = {"float64": 3e-11, "float32": 1e-4}
 # Training of a slab ends at this part of what it may leave.
 _BELOW = 0.3
-# Of the residual at an end of a slab to its mean, where it is smooth: a third to a fifth.
+# Weight of the residual at an end of a slab, where a smooth one is three to five times its mean.
 _AT_AN_END = 1 / 8
 # Part of the error that waves without a test may make.
 _OF_WAVES = 0.1

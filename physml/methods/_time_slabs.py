@@ -226,13 +226,13 @@ def joined(
     groups, sizes = _grouped([s.representation for s in done])
     fields = SlabFields(groups, sizes, jnp.asarray(edges[: len(done) + 1]), unit)
     stats = [s.stats for s in done]
-    joined = joined_stats(stats, "slabs", sum(s.unknowns for s in stats))
-    joined = dataclasses.replace(
-        joined,
+    total = joined_stats(stats, "slabs", sum(s.unknowns for s in stats))
+    total = dataclasses.replace(
+        total,
         notes=(*_notes_by_slab(stats), *_cut_off(stats)),
-        extra=joined.extra | _added_up(stats),
+        extra=total.extra | _added_up(stats),
     )
-    return Solution(problem, fields, method, joined, tuple(s.parameters for s in done))
+    return Solution(problem, fields, method, total, tuple(s.parameters for s in done))
 
 
 def _notes_by_slab(stats: list[Stats]) -> list[str]:
